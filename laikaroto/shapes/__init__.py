@@ -1,0 +1,1 @@
+"""Records of tracking points and roto shapes, and Bezier maths on them."""
