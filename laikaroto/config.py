@@ -1,0 +1,305 @@
+"""The configuration files: show.yaml, characters/*.yaml and queues/*.yaml, as strict records.
+
+``read_configs`` reads a whole folder and reports every fault of every file at once, each as
+``file: path.to.field: what is wrong``. Unknown keys are faults. The files in the top-level
+``configs/`` folder explain every setting.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from laikaroto.errors import ConfigError, UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def check_name(name: str, kind: str) -> str:
+    """Return ``name`` if it is safe as a folder name and on every farm.
+
+    Names become folders, job names and arguments; anything that could climb out of a folder
+    or mean something to a shell is refused here, once, for the whole project.
+
+    Raises:
+        UsageError: letters, digits, ``_``, ``-`` and ``.`` only, 64 at most, no ``..``.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise UsageError(
+            f"{kind} {name!r} is not a usable name: wanted letters, digits, '_', '-' or '.', "
+            "starting with a letter or digit, 64 at most"
+        )
+    return name
+
+
+def _name(value: str) -> str:
+    try:
+        return check_name(value, "name")
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+class Strict(BaseModel):
+    """Base of all configuration records: unknown keys refused, values frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _check_template(text: str, allowed: set[str], required: set[str]) -> str:
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"template {text!r} is malformed: {error}") from error
+    if unknown := fields - allowed:
+        raise ValueError(f"unknown field {sorted(unknown)}; known: {sorted(allowed)}")
+    if missing := required - fields:
+        raise ValueError(f"template {text!r} lacks {sorted(missing)}")
+    return text
+
+
+class PlateConfig(Strict):
+    """Where plates lie and how to read them."""
+
+    template: str
+    layer: str = ""
+    part: str | None = None
+    channels: tuple[str, str, str] = ("R", "G", "B")
+    nonfinite: Literal["replace", "refuse"] = "replace"
+
+    @field_validator("template")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        return _check_template(value, {"root", "shot", "frame"}, {"shot", "frame"})
+
+
+class ShowConfig(Strict):
+    """show.yaml: names and places. ``root`` may be relative to the configuration folder."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    root: str = ".."
+    fps: Annotated[float, Field(gt=0)] = 24.0
+    plates: PlateConfig
+    green_card: PlateConfig | None = None
+    sidecars: str = "{root}/roto/{shot}/{character}/{version}"
+    truth: str = "{root}/training_set/{character}/{shot}.roto.json"
+    models: str = "{root}/models/{character}"
+    reviews: str = "{root}/review/{shot}/{character}/{version}"
+    work: str = "{root}/work"
+
+    _check = field_validator("name")(_name)
+
+    @field_validator("sidecars", "reviews")
+    @classmethod
+    def _versioned(cls, value: str) -> str:
+        wanted = {"shot", "character", "version"}
+        if not value.endswith("{version}"):
+            raise ValueError("must end with the {version} folder")
+        return _check_template(value, wanted | {"root"}, wanted)
+
+    @field_validator("truth")
+    @classmethod
+    def _truth(cls, value: str) -> str:
+        return _check_template(value, {"root", "shot", "character"}, {"shot", "character"})
+
+    @field_validator("models")
+    @classmethod
+    def _models(cls, value: str) -> str:
+        return _check_template(value, {"root", "character"}, {"character"})
+
+    @field_validator("work")
+    @classmethod
+    def _work(cls, value: str) -> str:
+        return _check_template(value, {"root"}, set())
+
+
+class MatteConfig(Strict):
+    """Which matte layers are made of which closed shapes (their union)."""
+
+    layers: dict[str, tuple[str, ...]] | None = None
+    combined: str | None = None
+    channels: Literal["RGBA", "A"] = "RGBA"
+
+    @field_validator("layers")
+    @classmethod
+    def _layers(cls, value: dict[str, tuple[str, ...]] | None) -> dict[str, tuple[str, ...]] | None:
+        for layer in value or {}:
+            _name(layer)
+        return value
+
+
+class TrainingConfig(Strict):
+    """How a character is learned."""
+
+    budget: str = "8h"
+    validation_shots: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 1
+    crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=32)] = 256
+    mirror: bool = False
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, value: str) -> str:
+        parse_duration(value)
+        return value
+
+
+class ReviewConfig(Strict):
+    """When a frame is flagged for a person to look at; px at full plate size."""
+
+    max_expected_error_px: Annotated[float, Field(gt=0)] | None = None
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class CharacterConfig(Strict):
+    """characters/<name>.yaml: one puppet."""
+
+    name: str
+    training_shots: tuple[str, ...] = ()
+    training: TrainingConfig = TrainingConfig()
+    mattes: MatteConfig = MatteConfig()
+    review: ReviewConfig = ReviewConfig()
+
+    _check = field_validator("name")(_name)
+
+    @field_validator("training_shots")
+    @classmethod
+    def _shots(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_name(shot) for shot in value)
+
+
+class QueueConfig(Strict):
+    """queues/<name>.yaml: a farm queue and how work is cut for it."""
+
+    name: str
+    engine: Literal["local"] = "local"
+    state: str = "{root}/farm"
+    slots: Annotated[int, Field(ge=1, le=256)] | None = None
+    threads_per_slot: Annotated[int, Field(ge=1)] | None = None
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
+    task_timeout: str = "12h"
+
+    _check = field_validator("name")(_name)
+
+    @field_validator("task_timeout")
+    @classmethod
+    def _timeout(cls, value: str) -> str:
+        parse_duration(value)
+        return value
+
+    @field_validator("state")
+    @classmethod
+    def _state(cls, value: str) -> str:
+        return _check_template(value, {"root"}, set())
+
+
+class Configs(Strict):
+    """A whole configuration folder, read and checked."""
+
+    folder: Path
+    show: ShowConfig
+    characters: dict[str, CharacterConfig]
+    queues: dict[str, QueueConfig]
+
+
+_T = TypeVar("_T", bound=Strict)
+_N = TypeVar("_N", CharacterConfig, QueueConfig)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``8h``, ``30m``, ``1h30m``, ``90s``.
+
+    Raises:
+        UsageError: not of that form, or not above zero.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
+    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if seconds <= 0:
+        raise UsageError(f"duration {text!r} cannot be read; wanted something like 8h, 30m or 90s")
+    return seconds
+
+
+def _read_mapping(path: Path, faults: list[str]) -> dict[str, Any] | None:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            data = yaml.safe_load(stream)
+    except OSError as error:
+        faults.append(f"{path}: cannot be read: {error.strerror or error}")
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        faults.append(f"{path}: is not YAML: {' '.join(str(error).split())}")
+        return None
+    if not isinstance(data, dict):
+        faults.append(f"{path}: wanted a mapping of settings, got {type(data).__name__}")
+        return None
+    return data
+
+
+def describe_faults(error: ValidationError) -> list[str]:
+    """Every fault of a pydantic error as ``path.to.field: what is wrong (got …)``."""
+    lines = []
+    for fault in error.errors():
+        path = ".".join(str(part) for part in fault["loc"]) or "(file)"
+        text = fault["msg"].removeprefix("Value error, ")
+        got = fault.get("input")
+        if fault["type"] == "extra_forbidden":
+            text = "unknown setting; remove it or mend its spelling"
+        elif not isinstance(got, dict | list):
+            text += f" (got {got!r})"
+        lines.append(f"{path}: {text}")
+    return lines
+
+
+def _parse(kind: type[_T], path: Path, faults: list[str]) -> _T | None:
+    data = _read_mapping(path, faults)
+    if data is None:
+        return None
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        faults.extend(f"{path}: {line}" for line in describe_faults(error))
+        return None
+
+
+def _read_folder(
+    kind: type[_N], folder: Path, faults: list[str]
+) -> dict[str, _N]:
+    found: dict[str, _N] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        item = _parse(kind, path, faults)
+        if item is None:
+            continue
+        if item.name != path.stem:
+            faults.append(f"{path}: name: wanted the file's own name {path.stem!r}, got {item.name!r}")
+        found[item.name] = item
+    return found
+
+
+def read_configs(folder: Path) -> Configs:
+    """Read and check every file of a configuration folder.
+
+    Raises:
+        ConfigError: lists all faults of all files.
+    """
+    folder = folder.absolute()
+    if not (folder / "show.yaml").is_file():
+        raise ConfigError(
+            f"{folder / 'show.yaml'}: not found; name the configuration folder with --configs or "
+            "LAIKAROTO_CONFIGS, or make a new show with 'laikaroto init DIR'"
+        )
+    faults: list[str] = []
+    show = _parse(ShowConfig, folder / "show.yaml", faults)
+    characters = _read_folder(CharacterConfig, folder / "characters", faults)
+    queues = _read_folder(QueueConfig, folder / "queues", faults)
+    if faults or show is None:
+        raise ConfigError("\n".join(faults))
+    return Configs(folder=folder, show=show, characters=characters, queues=queues)
