@@ -1,0 +1,1 @@
+"""Files about a plate, beside it: ``roto.json``, its schema, and how versions are published."""
