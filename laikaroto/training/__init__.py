@@ -1,0 +1,1 @@
+"""Learn a character from its ground truth, and measure what was learned."""
