@@ -1,0 +1,1 @@
+"""Mattes: roto shapes to coverage images, layers, EXR out."""
