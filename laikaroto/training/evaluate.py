@@ -7,7 +7,6 @@ no distance: it is listed as missing and its frame is not clean.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
+from laikaroto.matte.rasterize import rasterize
 from laikaroto.shapes.records import Roto, Shape, ShapeFrame
 from laikaroto.training.curve_distance import symmetric_distances, visible_segments
 
@@ -341,10 +341,6 @@ def _iou(
     if width == 0 or height == 0:
         return None
     shift = np.array([low[0], low[1], 0, 0, 0, 0], dtype=np.float64)
-    if importlib.util.find_spec("laikaroto.matte.rasterize") is None:
-        return None  # until that part is in; to be removed then
-    from laikaroto.matte.rasterize import rasterize
-
     a, b = (
         rasterize([shape.points - shift], width=width, height=height).astype(np.float64)
         for shape in (guess, true)
