@@ -47,7 +47,8 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
                 votes.setdefault((f"{left}/{right}", "pair"), []).append((shot, frame, across))
         for name, shape in by_shot[shot].shapes.items():
             value = shape.frames.get(frame)
-            if value is not None and _seen(value):
+            # On a turned head the hidden end of an open shape bends back behind the visible one.
+            if value is not None and _seen(value) and (shape.closed or _ends_seen(value)):
                 kind = "closed" if shape.closed else "open"
                 sense = _sense(value.points, closed=shape.closed, turn=turn)
                 votes.setdefault((name, kind), []).append((shot, frame, sense))
@@ -99,6 +100,10 @@ def _centres(roto: Roto, frame: int) -> dict[str, FloatArray]:
 def _seen(value: ShapeFrame) -> bool:
     mostly = value.visible and value.point_visible.mean() > 0.5
     return bool(mostly and np.isfinite(value.points).all())
+
+
+def _ends_seen(value: ShapeFrame) -> bool:
+    return bool(value.point_visible[0] and value.point_visible[-1])
 
 
 def _pairs(names: Collection[str]) -> list[tuple[str, str]]:

@@ -98,7 +98,7 @@ def _find_mismatches(roto: Roto, template: CharacterTemplate) -> Iterator[TruthF
     def fault(what: str, text: str, frames: Sequence[int] = ()) -> TruthFault:
         return TruthFault(
             severity="error", shot=roto.shot, what=what, frames=tuple(frames), text=text,
-            remedy="redraw it like the template, or start the character anew",
+            remedy="redraw it like the template",
         )  # fmt: skip
 
     shapes = {shape.name: shape for shape in template.shapes}

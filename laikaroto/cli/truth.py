@@ -1,0 +1,260 @@
+"""``laikaroto truth``: ground truth into the training set, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from laikaroto.cli.options import common_options, print_json
+from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageError
+
+if TYPE_CHECKING:
+    from laikaroto.character.template import CharacterTemplate
+    from laikaroto.character.truth import TruthFault
+    from laikaroto.shapes.records import Roto
+    from laikaroto.show import Show
+
+
+@click.group()
+def truth() -> None:
+    """Ground truth: the rotoscoped shots that a character learns from."""
+
+
+@truth.command("import")
+@click.argument("character")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...",
+                type=click.Path(path_type=Path))
+@click.option("--shot", help="Shot the truth is of, when the file says another; one FILE only.")
+@click.option("--format", "form", type=click.Choice(["roto.json"]), default="roto.json",
+              show_default=True, help="What the files are.")
+@click.option("--replace", is_flag=True, help="Replace truth that is already there.")
+@common_options
+def import_command(
+    configs: Path, as_json: bool, character: str, files: tuple[Path, ...], shot: str | None,
+    form: str, replace: bool,
+) -> None:  # fmt: skip
+    """Copy ground truth into the training set: all the files, or none if one is wrong.
+
+    The first import writes the character's template: which tracking points and shapes it
+    has, closed or open, their corners and numbers of points. Later files must match it.
+    """
+    from laikaroto.show import Show
+
+    show = Show.open(configs)
+    written = import_truth(show, character=character, files=files, shot=shot, replace=replace)
+    if as_json:
+        print_json({"character": character, "template": str(show.template_file(character)),
+                    "imported": {name: str(path) for name, path in written.items()}})  # fmt: skip
+        return
+    for name, path in written.items():
+        click.echo(f"{name}: {path}")
+    click.echo(f"imported; look it over with: laikaroto truth check {character}")
+
+
+@truth.command("check")
+@click.argument("character")
+@common_options
+def check_command(configs: Path, as_json: bool, character: str) -> int:
+    """Look over the whole training set of a character; exit code 1 if there are errors."""
+    from laikaroto.show import Show
+
+    show = Show.open(configs)
+    shots = show.truth_shots(character)
+    faults = check_training_set(show, character)
+    errors = sum(fault.severity == "error" for fault in faults)
+    if as_json:
+        print_json({"character": character, "shots": list(shots), "errors": errors,
+                    "warnings": len(faults) - errors,
+                    "faults": [_to_dict(fault) for fault in faults]})  # fmt: skip
+    else:
+        for fault in faults:
+            click.echo(str(fault))
+        click.echo(
+            f"{character}: {len(shots)} shots, {errors} errors, {len(faults) - errors} warnings"
+        )
+    return 1 if errors else 0
+
+
+def import_truth(
+    show: Show, *, character: str, files: Sequence[Path], shot: str | None = None,
+    replace: bool = False,
+) -> dict[str, Path]:  # fmt: skip
+    """Check truth files and copy them into the training set, all of them or none.
+
+    A file that is already there with the same content is left as it is.
+
+    Returns:
+        Where each shot's truth lies now.
+
+    Raises:
+        UsageError: ``shot`` with several files, one shot twice, truth that is there already.
+        SidecarError: a file is no roto.json; TruthError: it does not fit the character.
+        TryAgainError: the disk refused; what was there is as before.
+    """
+    from laikaroto.character.template import read_template, template_from, write_template
+    from laikaroto.sidecar.schema import roto_bytes
+
+    show.character(character)
+    if shot is not None and len(files) != 1:
+        raise UsageError(f"--shot names one shot, so give one file with it; got {len(files)}")
+    rotos = _read_all(character, files, shot)
+    first = not show.template_file(character).exists()
+    template = template_from(rotos[0]) if first else read_template(show.template_file(character))
+    _refuse_mismatches(files, rotos, template, show.template_file(character))
+    targets = {show.truth_file(character, roto.shot): roto_bytes(roto) for roto in rotos}
+    taken = [p for p, data in targets.items() if p.exists() and p.read_bytes() != data]
+    if taken and not replace:
+        raise UsageError(
+            "\n".join(f"{path}: there is other truth for this shot already" for path in taken)
+            + "\nnothing was imported; use --replace to replace it"
+        )
+    if first:
+        write_template(show.template_file(character), template)
+    try:
+        _write_all(targets)
+    except LaikarotoError:
+        if first:
+            show.template_file(character).unlink()
+        raise
+    return {roto.shot: path for roto, path in zip(rotos, targets, strict=True)}
+
+
+def check_training_set(show: Show, character: str) -> list[TruthFault]:
+    """All faults of a character's training set, its plates looked at too.
+
+    Raises:
+        TruthError: there is no template yet, or nothing was imported.
+    """
+    from laikaroto.character.flips import check_flips
+    from laikaroto.character.template import read_template
+    from laikaroto.character.truth import check_truth
+    from laikaroto.sidecar.schema import read_roto
+
+    shots = show.truth_shots(character)
+    if not shots:
+        raise TruthError(
+            f"character {character!r} has no ground truth; import some with "
+            f"'laikaroto truth import {character} FILE…'"
+        )
+    template = read_template(show.template_file(character))
+    faults: list[TruthFault] = []
+    rotos = []
+    for shot in shots:
+        try:
+            roto = read_roto(show.truth_file(character, shot))
+        except SidecarError as error:
+            faults.append(_shot_fault(shot, str(error), "import it again with --replace"))
+            continue
+        rotos.append(roto)
+        frames, size, plate_faults = _look_at_plates(show, roto)
+        faults += plate_faults
+        faults += check_truth(roto, template, plate_frames=frames, plate_size=size)
+    return sorted(faults + check_flips(rotos), key=lambda fault: (fault.severity, fault.shot))
+
+
+def _look_at_plates(
+    show: Show, roto: Roto
+) -> tuple[tuple[int, ...] | None, tuple[int, int] | None, list[TruthFault]]:
+    """Plate frames and size of a shot, as far as they can be told, and what is wrong there."""
+    from laikaroto.plate.sequence import check_sequence, find_sequence
+
+    try:
+        found = find_sequence(show.plate_template(roto.shot), shot=roto.shot)
+    except LaikarotoError as error:
+        return None, None, [_shot_fault(roto.shot, str(error), "put the plates in place")]
+    drawn = {frame for shape in roto.shapes.values() for frame in shape.frames}
+    drawn |= {frame for track in roto.tracks.values() for frame in track}
+    wanted = sorted(drawn & set(found.frames))
+    if not wanted:
+        return found.frames, None, []
+    try:
+        header = check_sequence(found, show.configs.show.plates, wanted)
+    except LaikarotoError as error:
+        return found.frames, None, [_shot_fault(roto.shot, str(error), "mend the plates")]
+    return found.frames, (header.width, header.height), []
+
+
+def _shot_fault(shot: str, text: str, remedy: str) -> TruthFault:
+    from laikaroto.character.truth import TruthFault
+
+    return TruthFault(
+        severity="error", shot=shot, what="", frames=(), text=text, remedy=remedy
+    )  # fmt: skip
+
+
+def _read_all(character: str, files: Sequence[Path], shot: str | None) -> list[Roto]:
+    """Read every file; all that is wrong with any of them in one error."""
+    import dataclasses
+
+    from laikaroto.config import check_name
+    from laikaroto.sidecar.schema import read_roto
+
+    rotos: list[Roto] = []
+    faults = []
+    seen: dict[str, Path] = {}
+    for path in files:
+        try:
+            roto = read_roto(path)
+        except SidecarError as error:
+            faults.append(str(error))
+            continue
+        if shot is not None:
+            roto = dataclasses.replace(roto, shot=check_name(shot, "shot"))
+        if roto.character != character:
+            faults.append(f"{path}: character: wanted {character!r}, got {roto.character!r}")
+        if roto.shot in seen:
+            faults.append(f"{path}: is of shot {roto.shot!r}, and so is {seen[roto.shot]}")
+        seen[roto.shot] = path
+        rotos.append(roto)
+    if faults:
+        raise SidecarError("\n".join(faults) + "\nnothing was imported")
+    return rotos
+
+
+def _refuse_mismatches(
+    files: Sequence[Path], rotos: Sequence[Roto], template: CharacterTemplate, template_file: Path
+) -> None:
+    from laikaroto.character.truth import template_differences
+
+    faults = [
+        f"{path}: {difference}"
+        for path, roto in zip(files, rotos, strict=True)
+        for difference in template_differences(roto, template)
+    ]
+    if faults:
+        raise TruthError(
+            "\n".join(faults) + f"\nnothing was imported: this does not match the character's "
+            f"template {template_file}; redraw it like the template (or, to start the character "
+            "anew, move its template and its training set away)"
+        )
+
+
+def _write_all(targets: dict[Path, bytes]) -> None:
+    """Write files so that an error leaves every one as it was (a kill can leave some new)."""
+    from laikaroto.sidecar.files import write_file
+
+    before = {path: path.read_bytes() if path.exists() else None for path in targets}
+    done: list[Path] = []
+    try:
+        for path, data in targets.items():
+            if data != before[path]:
+                write_file(path, data)
+                done.append(path)
+    except LaikarotoError:
+        for path in done:
+            former = before[path]
+            if former is None:
+                path.unlink()
+            else:
+                write_file(path, former)
+        raise
+
+
+def _to_dict(fault: TruthFault) -> dict[str, Any]:
+    return {
+        "severity": fault.severity, "shot": fault.shot, "what": fault.what,
+        "frames": list(fault.frames), "text": fault.text, "remedy": fault.remedy,
+    }  # fmt: skip

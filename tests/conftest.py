@@ -1,0 +1,53 @@
+"""What many tests need: a copy of the sample show, and the command line run in place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from laikaroto.bundled import bundled
+
+
+@pytest.fixture
+def sample_configs(tmp_path: Path) -> Path:
+    """Configuration folder of a sample show of its own; plates are links to the bundled ones."""
+    shutil.copytree(bundled("configs"), tmp_path / "configs")
+    root = tmp_path / "sample"
+    root.mkdir()
+    for name in ("plates", "green_card", "truth", "reference"):
+        (root / name).symlink_to(bundled("sample") / name)
+    return tmp_path / "configs"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def laikaroto(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run ``laikaroto ARGUMENTS`` in this process."""
+    from laikaroto.cli.app import main
+
+    monkeypatch.delenv("LAIKAROTO_CONFIGS", raising=False)
+
+    def run(*arguments: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Ran(code, out, err)
+
+    return run
