@@ -6,11 +6,11 @@ stages above its own line (``tests/test_layout.py`` keeps this)::
     errors  bundled  frames  coords  config  show
     plate       EXR in and out, log curve, proxies
     shapes      records of tracking points and roto shapes, Bezier maths
+    sidecar     roto.json, publishing, versions: of shots and of model packages
     character   template of a puppet, checks of its ground truth
     model       model packages, crop geometry, OpenVINO inference
     tracking    network output settled over a whole shot
     matte       shapes -> coverage images
-    sidecar     roto.json, publishing, versions
     training    learn a character from its ground truth (the only user of torch)
     review      static pages with pictures
     farm        job bundles, queue engines (sees only errors, frames, config)
