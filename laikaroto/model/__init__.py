@@ -1,0 +1,1 @@
+"""What was learned of a character: packages, the crop a network sees, and inference."""

@@ -1,0 +1,106 @@
+"""The square crop a network sees, and how its pixels map to the plate.
+
+A crop is a square window on the plate, possibly turned, scaled to ``size`` × ``size``. Its
+coordinates follow ``laikaroto.coords`` too: origin at the crop's top-left corner, pixel
+centres at .5. Training and inference cut crops with the same code, so that a network meets
+the same pixels in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto.coords import FloatArray
+
+#: How much larger than its points' bounding box a head's crop is: room for hair, context
+#: and an inexact finder.
+MARGIN = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a head is on the plate: centre and side of a square, full-size plate px."""
+
+    x: float
+    y: float
+    side: float
+
+
+def box_around(xy: FloatArray) -> Box:
+    """The head box of a set of points (P, 2): their bounding square, enlarged by ``MARGIN``."""
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    centre = (low + high) / 2
+    return Box(float(centre[0]), float(centre[1]), float((high - low).max()) * MARGIN)
+
+
+def crop_matrix(box: Box, size: int, *, turn: float = 0.0) -> FloatArray:
+    """2×3 matrix from crop coordinates to plate coordinates.
+
+    Args:
+        box: what to look at.
+        size: side of the crop, px.
+        turn: rotation of the window, radians, clockwise on screen.
+    """
+    scale = box.side / size
+    cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+    linear = np.array([[cos, -sin], [sin, cos]])
+    shift = np.array([box.x, box.y]) - linear @ np.array([size / 2, size / 2])
+    return np.column_stack([linear, shift])
+
+
+def invert(matrix: FloatArray) -> FloatArray:
+    """Inverse of a 2×3 affine matrix, as 2×3."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def reduce_plate(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.float32], float]:
+    """Shrink a plate so that a crop of it does not alias.
+
+    Area averaging, so fine grain is averaged and not skipped; never enlarges.
+
+    Returns:
+        The image and its scale (reduced px per plate px, ≤ 1).
+    """
+    import cv2
+
+    scale = min(1.0, 1.25 * size / box.side)
+    if scale > 0.9:
+        return image, 1.0
+    height, width = image.shape[:2]
+    new = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(cv2.resize(image, new, interpolation=cv2.INTER_AREA), np.float32), new[0] / width
+
+
+def cut_crop(image: NDArray[np.float32], matrix: FloatArray, size: int) -> NDArray[np.float32]:
+    """Cut a crop out of an image by linear interpolation; outside the plate its edge repeats.
+
+    Args:
+        image: (H, W, 3) float32.
+        matrix: 2×3 from crop coordinates to this image's coordinates (corner origin).
+
+    Returns:
+        (size, size, 3) float32.
+    """
+    import cv2
+
+    # cv2 counts pixel centres at whole numbers: crop index i is at i + .5, image likewise
+    index = matrix.copy()
+    index[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
+    return np.asarray(
+        cv2.warpAffine(
+            image, index, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        ),
+        np.float32,
+    )
+
+
+def look(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.float32], FloatArray]:
+    """The crop of a box, and its matrix from crop to plate coordinates."""
+    matrix = crop_matrix(box, size)
+    reduced, scale = reduce_plate(image, box, size)
+    return cut_crop(reduced, matrix * scale, size), matrix

@@ -1,0 +1,189 @@
+"""Model packages: ``models/<character>/v003/``, and which of them is current.
+
+A package is a folder published like any version (``sidecar.publish``)::
+
+    finder.xml finder.bin    OpenVINO IR: where the head is in the whole plate
+    drawer.xml drawer.bin    OpenVINO IR: points and shapes on the crop of the head
+    model.json               sizes, calibration, how it was made (``ModelInfo``)
+    template.json            the character's points and shapes
+    metrics.json             honest validation, as ``training.evaluate`` gives it
+    weights.npz              float weights for a warm start; plain arrays, never pickled
+    report/                  training report with pictures
+    MANIFEST.json
+
+``current.json`` beside the versions names the current one and those before it; it is swapped
+atomically.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from laikaroto.character.template import CharacterTemplate, read_template
+from laikaroto.config import describe_faults
+from laikaroto.errors import ModelError, SidecarError, TruthError
+from laikaroto.sidecar.files import write_file
+from laikaroto.sidecar.publish import verify_manifest, versions
+
+SCHEMA = "laikaroto.model/1"
+
+
+class ModelInfo(BaseModel):
+    """model.json.
+
+    crop_px: side of the drawer's input; finder_size: width and height of the finder's input;
+    error_scale: what the drawer's error estimate is multiplied by to be right on held-out
+    frames; validation_shots: held out while the metrics were measured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_name: str = SCHEMA
+    character: str
+    created: str
+    laikaroto: str
+    seed: int
+    steps: int
+    seconds: float
+    crop_px: int
+    finder_size: tuple[int, int]
+    error_scale: float
+    training_shots: tuple[str, ...]
+    validation_shots: tuple[str, ...]
+    init_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelPackage:
+    """A verified package on disk."""
+
+    folder: Path
+    info: ModelInfo
+    template: CharacterTemplate
+    metrics: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The package's version, for example ``v003``."""
+        return self.folder.name
+
+    @property
+    def created(self) -> str:
+        """When it was made, ISO 8601."""
+        return self.info.created
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest: stands for every byte of the package."""
+        import hashlib
+
+        return hashlib.sha256((self.folder / "MANIFEST.json").read_bytes()).hexdigest()
+
+
+def load_package(folder: Path) -> ModelPackage:
+    """Load a package and verify every checksum.
+
+    Raises:
+        ModelError: not there, damaged, or of an unknown schema.
+    """
+    if not folder.is_dir():
+        there = ", ".join(versions(folder.parent)) or "none"
+        raise ModelError(
+            f"{folder}: there is no such model; there are: {there}. Train one with "
+            "'laikaroto train' or 'laikaroto submit train'"
+        )
+    try:
+        verify_manifest(folder)
+        info = ModelInfo.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+        template = read_template(folder / "template.json")
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (SidecarError, TruthError) as error:
+        raise ModelError(f"model package is damaged; train again or roll back:\n{error}") from error
+    except ValidationError as error:
+        faults = "\n".join(f"{folder / 'model.json'}: {line}" for line in describe_faults(error))
+        raise ModelError(faults) from error
+    except (OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{folder}: model package is damaged: {error}") from error
+    if info.schema_name != SCHEMA:
+        raise ModelError(f"{folder / 'model.json'}: wanted schema {SCHEMA}, got {info.schema_name}")
+    return ModelPackage(folder, info, template, metrics)
+
+
+def list_packages(models: Path) -> list[ModelPackage]:
+    """All packages of a character, oldest first; ``models`` is Show.models_folder."""
+    return [load_package(models / version) for version in versions(models)]
+
+
+def _read_history(models: Path) -> list[str]:
+    path = models / "current.json"
+    try:
+        history = json.loads(path.read_text(encoding="utf-8"))["history"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path}: is damaged: {error}; name a version with 'laikaroto models promote'"
+        ) from error
+    return [str(version) for version in history]
+
+
+def current_version(models: Path) -> str | None:
+    """The current version of a character's models, or None before the first."""
+    history = _read_history(models)
+    return history[-1] if history else None
+
+
+def resolve_version(models: Path, wanted: str) -> str:
+    """Turn ``"current"`` into a version; other texts are returned if they are there.
+
+    Raises:
+        ModelError: no model yet, or no such version.
+    """
+    known = versions(models)
+    version = current_version(models) if wanted == "current" else wanted
+    if version is None or version not in known:
+        there = ", ".join(known) or "none"
+        raise ModelError(
+            f"{models}: no model {wanted!r}; there are: {there}. Train one with 'laikaroto train' "
+            "or 'laikaroto submit train', or make one current with 'laikaroto models promote'"
+        )
+    return version
+
+
+def promote(models: Path, version: str) -> None:
+    """Make a version current, after verifying it."""
+    load_package(models / version)
+    history = [known for known in _history_or_empty(models) if known != version]
+    _write_history(models, [*history, version])
+
+
+def rollback(models: Path) -> str:
+    """Make the version before the current one current again, and return it.
+
+    Raises:
+        ModelError: there is none before it.
+    """
+    history = _read_history(models)
+    if len(history) < 2:
+        raise ModelError(f"{models}: there is no earlier current model to go back to")
+    load_package(models / history[-2])
+    _write_history(models, history[:-1])
+    return history[-2]
+
+
+def _history_or_empty(models: Path) -> list[str]:
+    # a damaged pointer must not keep a user from mending it by promoting
+    try:
+        return _read_history(models)
+    except ModelError:
+        return []
+
+
+def _write_history(models: Path, history: list[str]) -> None:
+    data = json.dumps({"current": history[-1], "history": history}, indent=1) + "\n"
+    write_file(models / "current.json", data.encode())

@@ -1,0 +1,69 @@
+"""What inference says of a run of frames, before it is settled in time.
+
+Kept as plain arrays in one ``.npz`` a chunk, so that chunks can be predicted anywhere and
+joined by the solve.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto.coords import FloatArray
+from laikaroto.errors import LaikarotoError
+from laikaroto.sidecar.files import write_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """Arrays over F frames and P points in the template's flat order; plate px.
+
+    frames (F,) int64; values (F, P, 6) control points, tangents 0 for tracking points;
+    visible (F, P) probability; error_px (F, P) expected error; box (F, 3) head centre and
+    side; found (F,) 0-1, how sure the finder is; look (F, H, W) float32 small log-encoded
+    picture of the head's luminance and surroundings, to tell holds from new poses.
+    """
+
+    frames: NDArray[np.int64]
+    values: FloatArray
+    visible: FloatArray
+    error_px: FloatArray
+    box: FloatArray
+    found: FloatArray
+    look: NDArray[np.float32]
+
+
+def join_predictions(chunks: Sequence[Predictions]) -> Predictions:
+    """Join chunks into one run, sorted by frame."""
+    joined = {
+        f.name: np.concatenate([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Predictions)
+    }
+    order = np.argsort(joined["frames"], kind="stable")
+    return Predictions(**{name: value[order] for name, value in joined.items()})
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write one chunk, whole or not at all."""
+    stream = io.BytesIO()
+    np.savez(stream, **{f.name: getattr(predictions, f.name) for f in fields(Predictions)})
+    write_file(path, stream.getvalue())
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read one chunk.
+
+    Raises:
+        LaikarotoError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return Predictions(**{f.name: data[f.name] for f in fields(Predictions)})
+    except (OSError, ValueError, KeyError) as error:
+        raise LaikarotoError(
+            f"{path}: prediction of a chunk cannot be read: {error}; run its predict task again"
+        ) from error
