@@ -64,9 +64,11 @@ def _check_chunks(stream: BinaryIO, size: int) -> str | None:
         return f"it ends at byte {size}, before its first picture data"
     ends = np.append(offsets[1:], size)
     for index, (offset, limit) in enumerate(zip(offsets.tolist(), ends.tolist(), strict=True)):
+        place = f"chunk {index + 1} of {len(offsets)}"
+        if offset >= size:
+            return f"{place} should start at byte {offset}, the file has {size}"
         end = _chunk_end(stream, offset, tiled, multipart=multipart)
         if end > size:
-            place = f"chunk {index + 1} of {len(offsets)}"
             return f"{place} should end at byte {end}, the file has {size}"
         if end > limit:
             raise UnclearLayoutError

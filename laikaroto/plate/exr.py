@@ -107,7 +107,8 @@ def _open(path: Path, *, header_only: bool) -> list[OpenEXR.Part]:
     except Exception as error:
         # The binding raises RuntimeError, UnicodeDecodeError, ValueError and MemoryError for
         # damaged headers, and promises no list of them.
-        raise PlateError(f"{path}: the EXR header is damaged ({error}); {_MEND}") from error
+        said = str(error).replace(str(path), path.name)
+        raise PlateError(f"{path}: the EXR header is damaged ({said}); {_MEND}") from error
     return list(file.parts)
 
 
