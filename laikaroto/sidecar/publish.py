@@ -81,9 +81,7 @@ def building(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(
-    build: Path, parent: Path, *, stamp: Callable[[str, Path], None] | None = None
-) -> str:
+def publish(build: Path, parent: Path, *, stamp: Callable[[str, Path], None] | None = None) -> str:
     """Make a build folder the next version in ``parent``.
 
     Takes the folder over: afterwards it is the version, or it is gone.

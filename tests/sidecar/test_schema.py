@@ -139,7 +139,9 @@ def test_what_is_no_roto_at_all(data: bytes, wanted: str) -> None:
         parse_roto(data, origin="x")
 
 
-@pytest.mark.parametrize("name", ["../x", "a b", "a'b", 'a"b', "$(reboot)", "", ".x", "a..b", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a b", "a'b", 'a"b', "$(reboot)", "", ".x", "a..b", "a/b"]
+)
 def test_names_that_could_leave_a_folder_or_reach_a_shell(name: str) -> None:
     shape = document()["shapes"]["mouth"]
     assert "shapes" in fault(document(shapes={name: shape}))
