@@ -1,0 +1,185 @@
+"""Job bundles: one folder for each job, in the form every engine can read.
+
+``template.yaml``
+    the Open Job Description template, a copy of one of ``jobs/*.yaml``;
+``parameter_values.yaml``
+    values of its job parameters, and
+``asset_references.yaml``
+    files it reads and folders it writes, both laid out as AWS Deadline Cloud wants them;
+``laikaroto.yaml``
+    what Open Job Description cannot say (``JobSettings``).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from laikaroto.bundled import bundled
+from laikaroto.config import Strict, check_name, describe_faults
+from laikaroto.errors import ConfigError, UsageError, write_failure
+
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look like others
+
+
+class JobSettings(Strict):
+    """laikaroto.yaml of a bundle."""
+
+    name: str
+    key: Annotated[str, Field(min_length=1, max_length=400)]
+    kind: str
+    show: str
+    user: str
+    queue: str
+    priority: Annotated[int, Field(ge=0, le=100)]
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    not_before: float | None = None
+    paused: bool = False
+    needs: tuple[str, ...] = ()
+
+    @field_validator("name", "kind", "queue")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        try:
+            return check_name(value, "name")
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("needs")
+    @classmethod
+    def _needs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._names(name) for name in value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A whole job. ``reads`` and ``writes`` are absolute paths, for farms that copy files."""
+
+    template: str
+    parameters: Mapping[str, str | int | float]
+    settings: JobSettings
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def files(self) -> dict[str, str]:
+        """The four files: name to text."""
+        values = [{"name": name, "value": value} for name, value in self.parameters.items()]
+        assets = {
+            "assetReferences": {
+                "inputs": {"filenames": [], "directories": list(self.reads)},
+                "outputs": {"directories": list(self.writes)},
+                "referencedPaths": [],
+            }
+        }
+        return {
+            "template.yaml": self.template,
+            "parameter_values.yaml": _dump({"parameterValues": values}),
+            "asset_references.yaml": _dump(assets),
+            "laikaroto.yaml": _dump(self.settings.model_dump(mode="json")),
+        }
+
+
+def new_job_name(*parts: str) -> str:
+    """A name that no other job has: ``shot-ta01-hero-k3x9qa``, 64 characters at most."""
+    ending = "".join(secrets.choice(_ALPHABET) for _ in range(6))
+    return check_name(f"{'-'.join(parts)[:57]}-{ending}", "job")
+
+
+def job_template(name: str) -> str:
+    """Text of one of the bundled templates, ``infer_shot`` or ``train_character``."""
+    return (bundled("jobs") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def current_user() -> str:
+    """Login name of whoever runs this, or the user number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle as a new folder, all of it or nothing.
+
+    Args:
+        bundle: what to write.
+        folder: must not exist; its parent is created.
+
+    Raises:
+        TryAgainError: the disk refuses; nothing is left behind.
+    """
+    hidden = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    try:
+        hidden.mkdir(parents=True)
+        for name, text in bundle.files().items():
+            with (hidden / name).open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+        hidden.rename(folder)
+    except OSError as error:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise write_failure(folder, error) from error
+    return folder
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle folder back.
+
+    Raises:
+        ConfigError: lists every fault of its files.
+    """
+    settings_path = folder / "laikaroto.yaml"
+    try:
+        settings = JobSettings.model_validate(_load(settings_path))
+    except ValidationError as error:
+        faults = "\n".join(f"{settings_path}: {line}" for line in describe_faults(error))
+        raise ConfigError(faults) from error
+    assets = _load(folder / "asset_references.yaml").get("assetReferences", {})
+    return Bundle(
+        template=_text(folder / "template.yaml"),
+        parameters=_values(folder / "parameter_values.yaml"),
+        settings=settings,
+        reads=tuple(assets.get("inputs", {}).get("directories", ())),
+        writes=tuple(assets.get("outputs", {}).get("directories", ())),
+    )
+
+
+def _values(path: Path) -> dict[str, str | int | float]:
+    entries = _load(path).get("parameterValues", [])
+    try:
+        return {entry["name"]: entry["value"] for entry in entries}
+    except (TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{path}: parameterValues: wanted a list of name and value, got {entries!r}"
+        ) from error
+
+
+def _dump(data: Any) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: wanted a mapping, got {type(data).__name__}")
+    return data

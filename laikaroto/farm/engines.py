@@ -1,0 +1,38 @@
+"""The registry of farm engines.
+
+To add one:
+
+1. Write ``farm/<name>/engine.py`` with a class that implements ``farm.engine.Engine`` and is
+   made from a ``QueueConfig`` and a state folder. A job is what ``farm.bundle`` writes;
+   ``farm.plan.plan_job`` lists its steps, needs, tasks and requirements.
+2. Add the name to ``QueueConfig.engine`` in ``config.py``, with the settings it needs.
+3. Give it a line in ``open_engine``.
+4. Add it to ``ENGINES`` in ``tests/contract/test_engines.py``; the suite there says what it
+   has to be able to do.
+5. Describe it in ``docs/farm.md`` and show a queue file in ``configs/queues/``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from laikaroto.config import QueueConfig
+from laikaroto.errors import ConfigError
+from laikaroto.farm.engine import Engine
+
+
+def open_engine(queue: QueueConfig, state: Path) -> Engine:
+    """The engine of a queue.
+
+    Args:
+        queue: its configuration.
+        state: folder for the engine's files, absolute.
+
+    Raises:
+        ConfigError: the engine is not known.
+    """
+    if queue.engine == "local":
+        from laikaroto.farm.local.engine import LocalEngine
+
+        return LocalEngine(queue, state)
+    raise ConfigError(f"queue {queue.name!r}: unknown engine {queue.engine!r}")

@@ -1,0 +1,149 @@
+"""The client's side of the local engine: asks the owner of the queue, reads its database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from laikaroto.config import QueueConfig
+from laikaroto.errors import FarmError
+from laikaroto.farm.bundle import Bundle
+from laikaroto.farm.engine import Engine, JobStatus, Submitted, TaskRef
+from laikaroto.farm.local import inbox
+from laikaroto.farm.local.capacity import Capacity
+from laikaroto.farm.local.database import FILE, claim_host, open_database
+from laikaroto.farm.local.owner import own
+from laikaroto.farm.local.places import log_file
+from laikaroto.farm.local.reading import read_job, read_jobs
+
+ANSWER_S = 60.0
+_LOOK_S = 0.02
+
+
+class LocalEngine(Engine):
+    """A queue of this machine."""
+
+    def __init__(self, queue: QueueConfig, state: Path) -> None:
+        """Nothing is opened before it is used.
+
+        Args:
+            queue: its configuration.
+            state: its state folder, absolute; created at the first submission.
+        """
+        self.name = queue.name
+        self._queue = queue
+        self._state = state
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of all slots together: one task may use them all."""
+        return Capacity.of(self._queue).cpus
+
+    def submit(self, bundle: Bundle) -> Submitted:
+        """See ``Engine.submit``."""
+        claim_host(self._state)
+        reply = self._answer(inbox.post_bundle(self._state, bundle))
+        return Submitted(job=reply["job"], existing=reply["existing"])
+
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """See ``Engine.jobs``."""
+        if not (self._state / FILE).exists():
+            return ()
+        claim_host(self._state)
+        connection = open_database(self._state, owner=False)
+        try:
+            return read_jobs(connection, self.name)
+        finally:
+            connection.close()
+
+    def status(self, job: str) -> JobStatus:
+        """See ``Engine.status``."""
+        if not (self._state / FILE).exists():
+            raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
+        claim_host(self._state)
+        connection = open_database(self._state, owner=False)
+        try:
+            return read_job(connection, self.name, job)
+        finally:
+            connection.close()
+
+    def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
+        """See ``Engine.log``."""
+        found = [
+            status
+            for step in self.status(job).steps
+            for status in step.tasks
+            if step.name == task.step and status.index == (task.index or 0)
+        ]
+        if not found:
+            raise FarmError(
+                f"job {job!r} has no task {str(task)!r}; 'laikaroto jobs show {job}' lists them"
+            )
+        number = found[0].attempt if attempt is None else attempt
+        path = log_file(self._state, job, task.step, found[0].index, number)
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError as error:
+            raise FarmError(
+                f"job {job!r}: task {task} has no log of attempt {number}; "
+                f"it was started {found[0].attempt} times"
+            ) from error
+
+    def cancel(self, job: str) -> None:
+        """See ``Engine.cancel``."""
+        self._ask("cancel", job)
+
+    def pause(self, job: str) -> None:
+        """See ``Engine.pause``."""
+        self._ask("pause", job)
+
+    def resume(self, job: str) -> None:
+        """See ``Engine.resume``."""
+        self._ask("resume", job)
+
+    def set_priority(self, job: str, priority: int) -> None:
+        """See ``Engine.set_priority``."""
+        self._ask("priority", job, priority=priority)
+
+    def retry(self, job: str, tasks: Sequence[TaskRef] = ()) -> int:
+        """See ``Engine.retry``."""
+        return int(self._ask("retry", job, tasks=[(t.step, t.index) for t in tasks])["count"])
+
+    def skip(self, job: str, tasks: Sequence[TaskRef]) -> int:
+        """See ``Engine.skip``."""
+        if not tasks:
+            raise FarmError("name the tasks to skip, as STEP or STEP/INDEX")
+        return int(self._ask("skip", job, tasks=[(t.step, t.index) for t in tasks])["count"])
+
+    def _ask(self, command: str, job: str, **details: Any) -> Mapping[str, Any]:
+        if not (self._state / FILE).exists():
+            raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
+        claim_host(self._state)
+        return self._answer(inbox.post_request(self._state, command, job, **details))
+
+    def _answer(self, ticket: str) -> Mapping[str, Any]:
+        """Wait for the owner's answer; if nobody owns the queue, be it for a moment."""
+        end = time.monotonic() + ANSWER_S
+        while (reply := inbox.take_reply(self._state, ticket)) is None:
+            with own(self._state) as ledger:
+                if ledger is not None:
+                    inbox.take_requests(self._state, ledger, Capacity.of(self._queue))
+                    continue
+            if time.monotonic() > end:
+                raise FarmError(
+                    f"the supervisor of queue {self.name!r} has not answered for {ANSWER_S:g} s; "
+                    f"the request stays in {self._state / 'inbox'} and is carried out when it "
+                    f"does. See {self._state / 'supervisor.log'}"
+                )
+            time.sleep(_LOOK_S)
+        return reply
+
+
+def counts(jobs: Sequence[JobStatus]) -> dict[str, int]:
+    """How many jobs are in which state, for ``farm status``."""
+    found: dict[str, int] = {}
+    for job in jobs:
+        found[job.state.value] = found.get(job.state.value, 0) + 1
+    return found

@@ -1,0 +1,352 @@
+"""A slot: one process that runs one task at a time in an OpenJD session.
+
+Started by the supervisor as ``python -m laikaroto.farm.local.slot``; talks with it in JSON
+lines, orders on standard input, reports on standard output. When its input ends the
+supervisor is gone: the slot kills what it runs and leaves, so that nothing is running twice
+when the next supervisor starts.
+
+A session is kept for the next task of the same job. After anything but success OpenJD allows
+only its end, so the next task gets a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from laikaroto.farm.bundle import Bundle, read_bundle
+from laikaroto.farm.local.ledger import Outcome
+from laikaroto.farm.local.places import bundle_folder, log_file, result_file, sessions_folder
+from laikaroto.farm.local.processes import MARK, kill_marked, mark
+from laikaroto.farm.plan import JobPlan, plan_job
+
+HEARTBEAT_S = 5.0
+_PROGRESS_EVERY_S = 0.5
+_KILL_LOOK_S = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """The attempt at hand."""
+
+    order: dict[str, Any]
+    deadline: float
+    ending: Outcome | None = None  # why it was told to stop
+    reported: float = 0.0
+
+    @property
+    def token(self) -> str:
+        """The lease of the attempt."""
+        return str(self.order["token"])
+
+
+class Slot:
+    """Takes orders, runs them, reports."""
+
+    def __init__(self, state: Path, name: str, reports: Any) -> None:
+        """Make a slot.
+
+        Args:
+            state: the queue's state folder.
+            name: of the slot, unique in the queue.
+            reports: text stream to the supervisor.
+        """
+        self._state = state
+        self._folder = sessions_folder(state, name)
+        self._reports = reports
+        self._writing = threading.Lock()
+        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._plan: tuple[str, JobPlan] | None = None
+        self._session: Any = None
+        self._session_job = ""
+        self._running: Running | None = None
+        self._log: logging.Handler | None = None
+
+    # ---- talking --------------------------------------------------------------------------
+
+    def _report(self, **message: Any) -> None:
+        try:
+            with self._writing:
+                self._reports.write(json.dumps(message) + "\n")
+                self._reports.flush()
+        except OSError:
+            self._events.put(("gone", None))
+
+    def _listen(self, orders: Any) -> None:
+        """Thread: pass on the supervisor's orders, and its end."""
+        for line in orders:
+            self._events.put(("order", json.loads(line)))
+        self._events.put(("gone", None))
+
+    def _on_action(self, session_id: str, status: Any) -> None:
+        """OpenJD's callback, on a thread of its own."""
+        self._events.put(("action", status))
+
+    # ---- the loop -------------------------------------------------------------------------
+
+    def serve(self, orders: Any) -> None:
+        """Run until the supervisor is gone."""
+        threading.Thread(target=self._listen, args=(orders,), daemon=True).start()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._report(kind="ready")
+        beat = time.monotonic()
+        while True:
+            try:
+                kind, what = self._events.get(timeout=self._patience())
+            except queue.Empty:
+                kind, what = "tick", None
+            if kind == "gone":
+                break
+            if kind == "order":
+                self._obey(what)
+            elif kind == "action":
+                self._follow(what)
+            self._check()
+            if time.monotonic() - beat > HEARTBEAT_S:
+                beat = time.monotonic()
+                self._report(kind="alive")
+        self._leave()
+
+    def _patience(self) -> float:
+        if self._running is None:
+            return HEARTBEAT_S
+        if self._running.ending is not None:
+            return _KILL_LOOK_S
+        return max(0.01, min(HEARTBEAT_S, self._running.deadline - time.monotonic()))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if order["kind"] == "run":
+            self._start(order)
+        elif self._running is not None and order["token"] == self._running.token:
+            self._stop(Outcome(order["outcome"]))
+
+    def _check(self) -> None:
+        """End what runs too long; see that what was told to stop does, with all it started."""
+        if self._running is None:
+            return
+        if self._running.ending is not None:
+            kill_marked(self._state, self._running.token)
+        elif time.monotonic() > self._running.deadline:
+            self._stop(Outcome.TIMEOUT)
+
+    def _stop(self, why: Outcome) -> None:
+        assert self._running is not None
+        self._running.ending = self._running.ending or why
+        try:
+            self._session.cancel_action()
+        except RuntimeError:
+            pass  # it has just ended by itself
+
+    # ---- one attempt ----------------------------------------------------------------------
+
+    def _start(self, order: dict[str, Any]) -> None:
+        self._running = Running(order=order, deadline=time.monotonic() + order["timeout_s"])
+        try:
+            self._open_log(order)
+            plan = self._plan_of(order["job"])
+            self._open_session(order["job"], plan)
+            step = next(step for step in plan.job.steps if step.name == order["step"])
+            self._session.run_task(
+                step_script=step.script,
+                task_parameter_values=_task_values(step, order["parameters"]),
+                os_env_vars=_environment(self._state, order),
+                log_task_banner=False,
+                step_name=step.name,
+            )
+        except Exception as error:  # whatever it is, the task ends and the slot lives
+            logging.getLogger(__name__).exception("task could not be started")
+            self._finish(Outcome.LOST, None, f"could not be started: {error}")
+
+    def _plan_of(self, job: str) -> JobPlan:
+        if self._plan is None or self._plan[0] != job:
+            bundle = read_bundle(bundle_folder(self._state, job))
+            self._plan = (job, plan_job(tethered(bundle), where=f"job {job}"))
+        return self._plan[1]
+
+    def _open_session(self, job: str, plan: JobPlan) -> None:
+        from openjd.model import RevisionExtensions, SpecificationRevision
+        from openjd.sessions import Session, SessionState
+
+        if self._session is not None:
+            if self._session.state is SessionState.READY and self._session_job == job:
+                return
+            self._session.cleanup()
+        self._session_job = job
+        self._session = Session(
+            session_id=job,
+            job_parameter_values=plan.values,
+            callback=self._on_action,
+            session_root_directory=self._folder,
+            revision_extensions=RevisionExtensions(
+                spec_rev=SpecificationRevision.v2023_09,
+                supported_extensions=list(plan.extensions),
+            ),
+        )
+
+    def _open_log(self, order: dict[str, Any]) -> None:
+        from openjd.sessions import LOG
+
+        path = log_file(
+            self._state, order["job"], order["step"], order["index"], order["attempt"]
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = logging.FileHandler(path, mode="w", encoding="utf-8")
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        self._log.addFilter(_readable)
+        LOG.addHandler(self._log)
+        LOG.setLevel(logging.INFO)
+        LOG.propagate = False
+        LOG.info(
+            "job %s, step %s, task %d, attempt %d, %s",
+            order["job"], order["step"], order["index"], order["attempt"],
+            ", ".join(f"{key}={value}" for key, value in order["parameters"].items())
+            or "no parameters",
+        )  # fmt: skip
+
+    def _follow(self, status: Any) -> None:
+        """React to what OpenJD says of the running action."""
+        from openjd.sessions import ActionState
+
+        run = self._running
+        if run is None:
+            return
+        if status.state is ActionState.RUNNING:
+            if time.monotonic() - run.reported > _PROGRESS_EVERY_S:
+                run.reported = time.monotonic()
+                progress = None if status.progress is None else status.progress / 100
+                self._report(
+                    kind="progress", token=run.token, progress=progress,
+                    message=status.status_message or "",
+                )  # fmt: skip
+            return
+        kill_marked(self._state, run.token)  # nothing of the attempt may outlive it
+        code = status.exit_code
+        if run.ending is not None and status.state is not ActionState.SUCCESS:
+            text = {Outcome.TIMEOUT: f"ran longer than {run.order['timeout_s']:g} s"}
+            self._finish(run.ending, code, text.get(run.ending, ""))
+        elif code is None and status.state is not ActionState.SUCCESS:
+            self._finish(Outcome.LOST, None, status.fail_message or "could not be started")
+        elif status.state is ActionState.TIMEOUT:
+            self._finish(Outcome.TIMEOUT, code, "ran longer than its template allows")
+        else:
+            self._finish(Outcome.EXITED, code or 0, _ending(status))
+
+    def _finish(self, outcome: Outcome, exit_code: int | None, message: str) -> None:
+        """Write the result record, then tell the supervisor."""
+        from openjd.sessions import LOG
+
+        assert self._running is not None
+        order, self._running = self._running.order, None
+        if self._log is not None:
+            LOG.info("%s%s", outcome.value, f": {message}" if message else "")
+            LOG.removeHandler(self._log)
+            self._log.close()
+            self._log = None
+        record = {"outcome": outcome.value, "exit_code": exit_code, "message": message}
+        path = result_file(
+            self._state, order["job"], order["step"], order["index"], order["attempt"]
+        )
+        hidden = path.with_name(f".{path.name}")
+        try:
+            hidden.write_text(json.dumps({**record, "token": order["token"]}), encoding="utf-8")
+            os.replace(hidden, path)
+        except OSError as error:  # the report below still reaches a living supervisor
+            logging.getLogger(__name__).error("cannot write %s: %s", path, error)
+        self._report(kind="ended", token=order["token"], **record)
+
+    def _leave(self) -> None:
+        if self._running is not None:
+            kill_marked(self._state, self._running.token)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(0)  # OpenJD's threads must not keep a slot alive whose supervisor is gone
+
+
+def tethered(bundle: Bundle) -> Bundle:
+    """The same job with every command started through ``setpriv --pdeathsig`` where there is one.
+
+    Then Linux itself kills a payload whose slot is killed with -9.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return bundle
+    template = yaml.safe_load(bundle.template)
+    for step in template["steps"]:
+        action = step["script"]["actions"]["onRun"]
+        rest = action.get("args") or ()
+        action["args"] = ["--pdeathsig", "KILL", "--", action["command"], *rest]
+        action["command"] = setpriv
+    return Bundle(
+        template=yaml.safe_dump(template, sort_keys=False),
+        parameters=bundle.parameters,
+        settings=bundle.settings,
+    )
+
+
+def _task_values(step: Any, parameters: dict[str, str]) -> dict[str, Any]:
+    from openjd.model import ParameterValue, ParameterValueType
+
+    if step.parameterSpace is None:
+        return {}
+    definitions = step.parameterSpace.taskParameterDefinitions
+    return {
+        name: ParameterValue(type=ParameterValueType(definitions[name].type.value), value=value)
+        for name, value in parameters.items()
+    }
+
+
+def _environment(state: Path, order: dict[str, Any]) -> dict[str, str]:
+    """What a task finds in its environment besides the supervisor's own."""
+    threads = str(order["threads"])
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAIKAROTO_THREADS")
+    return {
+        **dict.fromkeys(names, threads),
+        "LAIKAROTO_ATTEMPT": str(order["attempt"]),
+        "PYTHONUNBUFFERED": "1",
+        MARK: mark(state, order["token"]),
+    }
+
+
+def _ending(status: Any) -> str:
+    """One line that says how a payload ended."""
+    code = status.exit_code or 0
+    if code == 0:
+        return status.status_message or ""
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return f"{how}: {status.fail_message}" if status.fail_message else how
+
+
+def _readable(record: logging.LogRecord) -> bool:
+    """Leave OpenJD's banners and library versions out of a task's log."""
+    text = record.getMessage()
+    return bool(text.strip("=- ")) and not text.startswith(_NOISE)
+
+
+_NOISE = (
+    "openjd.", "Installed at:", "Python ", "Platform:", "Initializing Open", "Session Working",
+    "Session's Embedded", "Phase:", "Output:", "Parameter values:", "----", "Running command",
+    "Session Cleanup", "Deleting working",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Entry point of the slot process: ``slot STATE NAME``."""
+    state, name = Path(sys.argv[1]), sys.argv[2]
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # a stray print goes to the supervisor's log, not between the reports
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    Slot(state, name, reports).serve(sys.stdin)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""From a bundle to what a farm has to run: steps, their order, their tasks, what they ask for.
+
+Open Job Description does the reading; this module only flattens its answer, so that engines
+need not know its model. Every task is known when the job is queued: frames are an explicit
+list and chunks have a fixed size.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from laikaroto.errors import ConfigError
+from laikaroto.farm.bundle import Bundle
+
+EXTENSIONS = ("TASK_CHUNKING", "FEATURE_BUNDLE_1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What a step asks of a host.
+
+    ``cpus`` None means it does not say. ``impossible`` lists what no local host can give,
+    in words.
+    """
+
+    cpus: int | None = None
+    memory_mib: int = 0
+    impossible: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """One step; ``tasks`` holds the parameter values of each of its tasks."""
+
+    name: str
+    needs: tuple[str, ...]
+    requirements: Requirements
+    tasks: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """A job ready to run. ``job`` and ``values`` are the records of openjd-model."""
+
+    steps: tuple[StepPlan, ...]
+    job: Any
+    values: Any
+    extensions: tuple[str, ...]
+
+
+def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
+    """Check a bundle against Open Job Description and list its tasks.
+
+    Args:
+        bundle: as read or about to be written.
+        where: how to call it in messages, usually its folder.
+
+    Raises:
+        ConfigError: the template or a parameter value is wrong; every fault is listed.
+    """
+    from openjd.model import (
+        DecodeValidationError,
+        DocumentType,
+        StepDependencyGraph,
+        StepParameterSpaceIterator,
+        create_job,
+        decode_job_template,
+        document_string_to_object,
+        preprocess_job_parameters,
+    )
+
+    try:
+        template = decode_job_template(
+            template=document_string_to_object(
+                document=bundle.template, document_type=DocumentType.YAML
+            ),
+            supported_extensions=EXTENSIONS,
+        )
+        values = preprocess_job_parameters(
+            job_template=template,
+            job_parameter_values={key: str(value) for key, value in bundle.parameters.items()},
+            job_template_dir=Path("/"),
+            current_working_dir=Path("/"),
+        )
+        job = create_job(job_template=template, job_parameter_values=values)
+        order = [step.name for step in StepDependencyGraph(job=job).topo_sorted()]
+    except (DecodeValidationError, ValueError) as error:
+        raise ConfigError(f"{where}: template.yaml or its parameter values: {error}") from error
+    steps = {step.name: step for step in job.steps}
+    return JobPlan(
+        steps=tuple(
+            StepPlan(
+                name=name,
+                needs=tuple(need.dependsOn for need in steps[name].dependencies or ()),
+                requirements=_requirements(steps[name].hostRequirements),
+                tasks=tuple(
+                    {key: str(value.value) for key, value in task.items()}
+                    for task in StepParameterSpaceIterator(space=steps[name].parameterSpace)
+                ),
+            )
+            for name in order
+        ),
+        job=job,
+        values=values,
+        extensions=tuple(template.extensions or ()),
+    )
+
+
+def _requirements(wanted: Any) -> Requirements:
+    cpus: int | None = None
+    memory = 0
+    impossible: list[str] = []
+    for amount in (wanted.amounts if wanted else None) or ():
+        least = float(amount.min or 0)
+        if amount.name == "amount.worker.vcpu":
+            cpus = max(1, int(-(-least // 1)))
+        elif amount.name == "amount.worker.memory":
+            memory = int(-(-least // 1))
+        elif least > 0:
+            impossible.append(f"{amount.name} of at least {least:g}")
+    for attribute in (wanted.attributes if wanted else None) or ():
+        here = _attributes().get(attribute.name, "nothing")
+        fine = (not attribute.anyOf or here in attribute.anyOf) and (
+            not attribute.allOf or set(attribute.allOf) == {here}
+        )
+        if not fine:
+            asked = ", ".join([*(attribute.anyOf or ()), *(attribute.allOf or ())])
+            impossible.append(f"{attribute.name} {asked} (here: {here})")
+    return Requirements(cpus=cpus, memory_mib=memory, impossible=tuple(impossible))
+
+
+def _attributes() -> dict[str, str]:
+    machine = platform.machine().lower()
+    return {
+        "attr.worker.os.family": {"darwin": "macos", "win32": "windows"}.get(
+            sys.platform, "linux"
+        ),
+        "attr.worker.cpu.arch": {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine),
+    }
