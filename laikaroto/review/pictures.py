@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from laikaroto.plate.proxy import make_proxy, write_jpeg
 MAX_WIDTH_PX = 960
 THUMB_WIDTH_PX = 192
 Plates = Callable[[Sequence[int]], Iterator[tuple[int, NDArray[np.float32]]]]
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 _PENDING = 4  # frames held while their pictures are made
 _THREADS = 2
@@ -102,10 +105,10 @@ def _write_frame(
         write_jpeg(folder / f"matte.{layer}.{frame}.jpg", grey, quality=95)
 
 
-def _fit(image: NDArray[np.uint8] | NDArray[np.float32], width: int) -> NDArray[np.generic]:
+def _fit(image: NDArray[_Pixel], width: int) -> NDArray[_Pixel]:
     """Scale a picture down to a width, by area; narrower ones stay as they are."""
     height, full = image.shape[:2]
     if full <= width:
         return image
     size = (width, max(1, round(height * width / full)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=image.dtype)

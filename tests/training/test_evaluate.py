@@ -323,7 +323,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_to_dict_is_plain_json() -> None:
-    result: Evaluation = evaluate(make_roto(circle(40.5), closed=True), make_roto(circle(40), closed=True))
+    guess, truth = (make_roto(circle(radius), closed=True) for radius in (40.5, 40))
+    result: Evaluation = evaluate(guess, truth)
     data = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert data["curves"]["shape"]["mean_px"] == pytest.approx(0.5, abs=0.01)
     assert data["frames"]["1001"]["shapes"]["shape"]["clean"] is True
