@@ -72,9 +72,9 @@ def read_rgb(path: Path, config: PlateConfig) -> NDArray[np.float32]:
     """
     header = read_header(path, config)
     parts = _open(path, header_only=False)
-    if len(parts) <= header.part:
+    part = next((part for part in parts if part.part_index == header.part), None)
+    if part is None:
         raise PlateError(f"{path}: {describe_damage(path)}; {_MEND}")
-    part = parts[header.part]
     image = np.zeros((header.height, header.width, 3), dtype=np.float32)
     x0, y0, x1, y1 = header.data_window
     left, top = max(x0, 0), max(y0, 0)

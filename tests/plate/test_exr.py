@@ -85,6 +85,21 @@ def test_reads_first_or_named_part(tmp_path, config):
         read_header(path, config.model_copy(update={"part": "middle"}))
 
 
+def test_damage_in_any_part_is_told(tmp_path, config):
+    path = tmp_path / "parts.exr"
+    value = np.random.default_rng(1).random((64, 64)).astype("f2")
+    parts = [
+        OpenEXR.Part({"name": name, "type": OpenEXR.scanlineimage}, dict.fromkeys("RGB", value))
+        for name in ("left", "right")
+    ]
+    OpenEXR.File(parts).write(str(path))
+    content = bytearray(path.read_bytes())
+    content[-3000:-2000] = bytes(1000)
+    path.write_bytes(content)
+    with pytest.raises(PlateError, match="the picture data is damaged"):
+        read_rgb(path, config.model_copy(update={"part": "right"}))
+
+
 @pytest.mark.parametrize(
     ("display", "data"),
     [
