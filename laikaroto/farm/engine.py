@@ -265,6 +265,10 @@ class Engine(ABC):
     def skip(self, job: str, tasks: Sequence[TaskRef]) -> int:
         """Go on as if these tasks had succeeded ("eat"); a running one is killed first."""
 
+    def obstacle(self) -> str:
+        """What a person has to do before any job of this queue can run; '' if nothing."""
+        return ""
+
     def wait(
         self,
         jobs: Sequence[str],

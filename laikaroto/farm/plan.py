@@ -137,8 +137,6 @@ def _requirements(wanted: Any) -> Requirements:
 def _attributes() -> dict[str, str]:
     machine = platform.machine().lower()
     return {
-        "attr.worker.os.family": {"darwin": "macos", "win32": "windows"}.get(
-            sys.platform, "linux"
-        ),
+        "attr.worker.os.family": {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux"),
         "attr.worker.cpu.arch": {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine),
     }

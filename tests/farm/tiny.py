@@ -25,9 +25,7 @@ def step(
     """A step that runs ``code``; with ``tasks`` (a range) one task for each number in it."""
     made: dict[str, Any] = {
         "name": name,
-        "script": {
-            "actions": {"onRun": {"command": sys.executable, "args": ["-c", code, *args]}}
-        },
+        "script": {"actions": {"onRun": {"command": sys.executable, "args": ["-c", code, *args]}}},
     }
     if needs:
         made["dependencies"] = [{"dependsOn": need} for need in needs]
@@ -54,8 +52,15 @@ def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bun
         parameters={},
         settings=JobSettings.model_validate(
             {
-                "name": name, "key": name, "kind": "tiny", "show": "test", "user": "me",
-                "queue": "q", "priority": 50, "attempts": 3, **settings,
+                "name": name,
+                "key": name,
+                "kind": "tiny",
+                "show": "test",
+                "user": "me",
+                "queue": "q",
+                "priority": 50,
+                "attempts": 3,
+                **settings,
             }  # fmt: skip
         ),
     )

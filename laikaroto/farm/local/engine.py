@@ -14,7 +14,7 @@ from laikaroto.farm.engine import Engine, JobStatus, Submitted, TaskRef
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
-from laikaroto.farm.local.owner import own
+from laikaroto.farm.local.owner import own, read_card
 from laikaroto.farm.local.places import log_file
 from laikaroto.farm.local.reading import read_job, read_jobs
 
@@ -117,6 +117,12 @@ class LocalEngine(Engine):
             raise FarmError("name the tasks to skip, as STEP or STEP/INDEX")
         return int(self._ask("skip", job, tasks=[(t.step, t.index) for t in tasks])["count"])
 
+    def obstacle(self) -> str:
+        """See ``Engine.obstacle``."""
+        if read_card(self._state) is not None:
+            return ""
+        return f"the farm is not running; start it with: laikaroto farm start --queue {self.name}"
+
     def _ask(self, command: str, job: str, **details: Any) -> Mapping[str, Any]:
         if not (self._state / FILE).exists():
             raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
@@ -139,11 +145,3 @@ class LocalEngine(Engine):
                 )
             time.sleep(_LOOK_S)
         return reply
-
-
-def counts(jobs: Sequence[JobStatus]) -> dict[str, int]:
-    """How many jobs are in which state, for ``farm status``."""
-    found: dict[str, int] = {}
-    for job in jobs:
-        found[job.state.value] = found.get(job.state.value, 0) + 1
-    return found

@@ -148,7 +148,9 @@ class Ledger:
             values,
         ).rowcount
         if count:
-            self._db.execute("UPDATE jobs SET cancelled = 0, ended = NULL WHERE id = ?", (row["id"],))
+            self._db.execute(
+                "UPDATE jobs SET cancelled = 0, ended = NULL WHERE id = ?", (row["id"],)
+            )
             self._settle(row["id"])
         return count
 
@@ -343,7 +345,9 @@ class Ledger:
 
     def _open_steps(self, job: int) -> None:
         """Make the waiting tasks of every step ready whose needed steps are done."""
-        steps = self._db.execute("SELECT id, name, needs FROM steps WHERE job = ?", (job,)).fetchall()
+        steps = self._db.execute(
+            "SELECT id, name, needs FROM steps WHERE job = ?", (job,)
+        ).fetchall()
         unfinished = {
             row["name"]
             for row in self._db.execute(
@@ -353,7 +357,8 @@ class Ledger:
             )
         }
         for step in steps:
-            if step["name"] in unfinished and not unfinished.intersection(json.loads(step["needs"])):
+            needs = json.loads(step["needs"])
+            if step["name"] in unfinished and not unfinished.intersection(needs):
                 self._db.execute(
                     "UPDATE tasks SET state = 'ready' WHERE job = ? AND state = 'waiting' "
                     "AND step = ?",

@@ -85,7 +85,9 @@ def _statuses(
         done = sum(number for state, number in found.items() if state.done)
         steps[row["job"]].append(
             StepStatus(
-                name=row["name"], needs=tuple(json.loads(row["needs"])), counts=found,
+                name=row["name"],
+                needs=tuple(json.loads(row["needs"])),
+                counts=found,
                 progress=(done + partial[row["id"]]) / max(1, sum(found.values())),
                 tasks=tuple(tasks[row["id"]]) if tasks else (),
             )  # fmt: skip
@@ -94,9 +96,7 @@ def _statuses(
     return tuple(_job(row, queue, steps[row["id"]], upstream) for row in rows)
 
 
-def _job(
-    row: sqlite3.Row, queue: str, steps: list[StepStatus], upstream: _Upstream
-) -> JobStatus:
+def _job(row: sqlite3.Row, queue: str, steps: list[StepStatus], upstream: _Upstream) -> JobStatus:
     state, reason = _judge(row, steps, upstream)
     return JobStatus(
         name=row["name"], queue=queue, kind=row["kind"], state=state, reason=reason,

@@ -197,9 +197,7 @@ class Slot:
     def _open_log(self, order: dict[str, Any]) -> None:
         from openjd.sessions import LOG
 
-        path = log_file(
-            self._state, order["job"], order["step"], order["index"], order["attempt"]
-        )
+        path = log_file(self._state, order["job"], order["step"], order["index"], order["attempt"])
         path.parent.mkdir(parents=True, exist_ok=True)
         self._log = logging.FileHandler(path, mode="w", encoding="utf-8")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))

@@ -257,9 +257,7 @@ class Supervisor:
             for slot in self._slots:
                 if slot.work is not None and slot.work.token == kill.token:
                     slot.ending = kill.outcome
-                    self._order(
-                        slot, kind="kill", token=kill.token, outcome=kill.outcome.value
-                    )
+                    self._order(slot, kind="kill", token=kill.token, outcome=kill.outcome.value)
 
     # ---- leaving --------------------------------------------------------------------------
 

@@ -1,0 +1,206 @@
+"""``laikaroto worker``: what the tasks of farm jobs call; one command for each step.
+
+The templates in ``jobs/`` call these. Exit codes: 0 done, 1 failed, 2 wrong call, 75 try
+again, 78 wrong configuration. Empty option values mean "not given", because job templates
+have no conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from laikaroto.config import parse_duration
+from laikaroto.errors import LaikarotoError
+from laikaroto.frames import parse_frames
+from laikaroto.show import Show
+from laikaroto.worker.progress import Report, fail_line, task_report
+from laikaroto.worker.result import recorded
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@click.group(hidden=True)
+def worker() -> None:
+    """What a farm task runs; not for people."""
+
+
+def _options(*names: str) -> Callable[[_F], _F]:
+    """The options of a step; all steps have ``--configs``, ``--run`` and ``--character``."""
+    known: dict[str, Callable[[_F], _F]] = {
+        "configs": click.option("--configs", required=True, type=click.Path(path_type=Path)),
+        "run": click.option("--run", required=True, type=click.Path(path_type=Path)),
+        "character": click.option("--character", required=True),
+        "shot": click.option("--shot", required=True),
+        "frames": click.option("--frames", default=""),
+        "model": click.option("--model", default=""),
+        "budget": click.option("--budget", default=""),
+        "init_from": click.option("--init-from", "init_from", default=""),
+    }
+
+    def add(command: _F) -> _F:
+        for name in ("configs", "run", "character", *names):
+            command = known[name](command)
+        return command
+
+    return add
+
+
+def _frames(text: str) -> Sequence[int] | None:
+    """Frames as Open Job Description writes them, where a step is ``:``; None if empty."""
+    return parse_frames(text.replace(":", "x")) if text.strip() else None
+
+
+@contextmanager
+def _task(run: Path, step: str, frames: Sequence[int] | None = None) -> Iterator[Report]:
+    """Everything around a step: its progress lines, its failure line, its result record."""
+    task = f"{frames[0]}-{frames[-1]}" if frames else "all"
+    try:
+        with recorded(run, step=step, task=task):
+            yield task_report()
+    except LaikarotoError as error:
+        click.echo(fail_line(str(error)))
+        raise
+    except Exception as error:  # a fault of ours: the traceback follows, exit code 1
+        click.echo(fail_line(f"{type(error).__name__}: {error}"))
+        raise
+
+
+# ---- a shot --------------------------------------------------------------------------------
+
+
+@worker.command()
+@_options("shot", "frames", "model")
+def check(configs: Path, run: Path, character: str, shot: str, frames: str, model: str) -> None:
+    """Check that plates and model fit before hours are spent on them."""
+    numbers = _frames(frames)
+    with _task(run, "check") as report:
+        from laikaroto.worker import shot as steps
+
+        steps.check(
+            Show.open(configs), shot=shot, character=character, frames=numbers,
+            model=model or "current", run=run, report=report,
+        )  # fmt: skip
+
+
+@worker.command()
+@_options("shot", "frames")
+def predict(configs: Path, run: Path, character: str, shot: str, frames: str) -> None:
+    """Run the network over some frames."""
+    numbers = _frames(frames)
+    with _task(run, "predict", numbers) as report:
+        from laikaroto.worker import shot as steps
+
+        steps.predict(
+            Show.open(configs), shot=shot, character=character, frames=numbers, run=run,
+            report=report,
+        )  # fmt: skip
+
+
+@worker.command()
+@_options("shot")
+def solve(configs: Path, run: Path, character: str, shot: str) -> None:
+    """Settle the whole shot in time."""
+    with _task(run, "solve") as report:
+        from laikaroto.worker import shot as steps
+
+        steps.solve(Show.open(configs), shot=shot, character=character, run=run, report=report)
+
+
+@worker.command()
+@_options("shot", "frames")
+def matte(configs: Path, run: Path, character: str, shot: str, frames: str) -> None:
+    """Rasterise the mattes of some frames."""
+    numbers = _frames(frames)
+    with _task(run, "matte", numbers) as report:
+        from laikaroto.worker import shot as steps
+
+        steps.mattes(
+            Show.open(configs), shot=shot, character=character, frames=numbers, run=run,
+            report=report,
+        )  # fmt: skip
+
+
+@worker.command()
+@_options("shot")
+def publish(configs: Path, run: Path, character: str, shot: str) -> None:
+    """Put the result where others read it."""
+    with _task(run, "publish") as report:
+        from laikaroto.worker import shot as steps
+
+        version = steps.publish(
+            Show.open(configs), shot=shot, character=character, run=run, report=report
+        )
+        click.echo(f"openjd_status: published {version}")
+
+
+@worker.command()
+@_options("shot")
+def review(configs: Path, run: Path, character: str, shot: str) -> None:
+    """Make the review page of the published version."""
+    with _task(run, "review") as report:
+        from laikaroto.worker import shot as steps
+
+        steps.review(Show.open(configs), shot=shot, character=character, run=run, report=report)
+
+
+# ---- a character ---------------------------------------------------------------------------
+
+
+@worker.command()
+@_options()
+def prepare(configs: Path, run: Path, character: str) -> None:
+    """Check and gather the training set."""
+    with _task(run, "prepare") as report:
+        from laikaroto.worker import character as steps
+
+        steps.prepare(Show.open(configs), character=character, run=run, report=report)
+
+
+@worker.command()
+@_options("budget", "init_from")
+def train(configs: Path, run: Path, character: str, budget: str, init_from: str) -> None:
+    """Train the network; goes on where a former attempt left off."""
+    with _task(run, "train") as report:
+        from laikaroto.worker import character as steps
+
+        steps.train(
+            Show.open(configs), character=character,
+            budget_s=parse_duration(budget) if budget.strip() else None,
+            init_from=init_from or None, run=run, report=report,
+        )  # fmt: skip
+
+
+@worker.command()
+@_options()
+def evaluate(configs: Path, run: Path, character: str) -> None:
+    """Measure the network on the shots held out."""
+    with _task(run, "evaluate") as report:
+        from laikaroto.worker import character as steps
+
+        steps.evaluate(Show.open(configs), character=character, run=run, report=report)
+
+
+@worker.command()
+@_options()
+def package(configs: Path, run: Path, character: str) -> None:
+    """Export and publish the model as a new version."""
+    with _task(run, "package") as report:
+        from laikaroto.worker import character as steps
+
+        version = steps.package(Show.open(configs), character=character, run=run, report=report)
+        click.echo(f"openjd_status: packaged {version}")
+
+
+@worker.command()
+@_options()
+def promote(configs: Path, run: Path, character: str) -> None:
+    """Make the new model the current one if it is no worse."""
+    with _task(run, "promote") as report:
+        from laikaroto.worker import character as steps
+
+        steps.promote(Show.open(configs), character=character, run=run, report=report)
