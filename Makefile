@@ -39,7 +39,8 @@ lint: $(STAMP)
 
 # The review page is looked at in a real browser.
 browser:
-	@command -v chromium >/dev/null || .ci/debian-packages chromium
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  .ci/debian-packages chromium chromium-driver
 
 test: lint browser
 	$(BIN)/python -m pytest
