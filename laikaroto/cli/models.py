@@ -1,0 +1,128 @@
+"""``laikaroto models``: which models a character has, and which one is current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from laikaroto.cli.options import common_options, print_json
+from laikaroto.errors import ModelError
+
+if TYPE_CHECKING:
+    from laikaroto.model.package import ModelPackage
+
+
+@click.group()
+def models() -> None:
+    """Models of a character: numbered versions, one of them current."""
+
+
+@models.command("list")
+@click.argument("character")
+@common_options
+def list_command(configs: Path, as_json: bool, character: str) -> None:
+    """List all models, damaged ones included; * marks the current one."""
+    from laikaroto.model.package import current_version, load_package
+    from laikaroto.sidecar.publish import versions
+
+    folder = _folder(configs, character)
+    current = current_version(folder)
+    rows: list[dict[str, Any]] = []
+    for version in versions(folder):
+        try:
+            row = _summary(load_package(folder / version))
+        except ModelError as error:
+            row = {"version": version, "damaged": str(error)}
+        rows.append({**row, "current": version == current})
+    if as_json:
+        print_json({"character": character, "current": current, "models": rows})
+        return
+    if not rows:
+        click.echo(f"{character} has no model yet; train one with: laikaroto train {character}")
+    for row in rows:
+        mark = "*" if row["current"] else " "
+        if "damaged" in row:
+            click.echo(f"{mark} {row['version']}  damaged: {row['damaged']}")
+        else:
+            click.echo(
+                f"{mark} {row['version']}  {row['created']}  {row['steps']} steps  "
+                f"trained on {', '.join(row['training_shots'])}"
+            )
+
+
+@models.command("show")
+@click.argument("character")
+@click.argument("version", default="current")
+@common_options
+def show_command(configs: Path, as_json: bool, character: str, version: str) -> None:
+    """Show how a model was made and what it was measured at; the current one by default."""
+    from laikaroto.model.package import load_package, resolve_version
+
+    folder = _folder(configs, character)
+    package = load_package(folder / resolve_version(folder, version))
+    data = {
+        **_summary(package),
+        "folder": str(package.folder),
+        "digest": package.digest,
+        "metrics": package.metrics,
+    }
+    if as_json:
+        print_json(data)
+        return
+    for path, value in _flat(data):
+        click.echo(f"{path}: {value}")
+
+
+@models.command()
+@click.argument("character")
+@click.argument("version")
+@common_options
+def promote(configs: Path, as_json: bool, character: str, version: str) -> None:
+    """Make VERSION current, whatever it was measured at. Its checksums are verified first."""
+    from laikaroto.model.package import promote as make_current
+    from laikaroto.model.package import resolve_version
+
+    folder = _folder(configs, character)
+    version = resolve_version(folder, version)
+    make_current(folder, version)
+    _say_current(character, version, as_json)
+
+
+@models.command()
+@click.argument("character")
+@common_options
+def rollback(configs: Path, as_json: bool, character: str) -> None:
+    """Make the model current again that was so before."""
+    from laikaroto.model.package import rollback as go_back
+
+    _say_current(character, go_back(_folder(configs, character)), as_json)
+
+
+def _folder(configs: Path, character: str) -> Path:
+    from laikaroto.show import Show
+
+    show = Show.open(configs)
+    return show.models_folder(show.character(character).name)
+
+
+def _summary(package: ModelPackage) -> dict[str, Any]:
+    return {"version": package.version, **package.info.model_dump(mode="json")}
+
+
+def _say_current(character: str, version: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"character": character, "current": version})
+    else:
+        click.echo(f"{character}: {version} is current")
+
+
+def _flat(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings as ``a.b.c``."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _flat(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, ", ".join(map(str, data)) if isinstance(data, list) else data
