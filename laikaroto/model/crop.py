@@ -104,3 +104,31 @@ def look(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.fl
     matrix = crop_matrix(box, size)
     reduced, scale = reduce_plate(image, box, size)
     return cut_crop(reduced, matrix * scale, size), matrix
+
+
+def whole_plate(
+    image: NDArray[np.float32], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], FloatArray]:
+    """The whole plate, small, in the middle of a picture of the finder's size.
+
+    Args:
+        image: (H, W, 3) float32 log-encoded plate.
+        size: width and height of the finder's input, px; what the plate leaves free is 0.
+
+    Returns:
+        (h, w, 3) float32, and the 2×3 matrix from its coordinates to the plate's.
+    """
+    import cv2
+
+    width, height = size
+    rows, columns = image.shape[:2]
+    scale = min(width / columns, height / rows)
+    new = (max(round(columns * scale), 1), max(round(rows * scale), 1))
+    left, top = (width - new[0]) // 2, (height - new[1]) // 2
+    picture = np.zeros((height, width, 3), np.float32)
+    picture[top : top + new[1], left : left + new[0]] = cv2.resize(
+        image, new, interpolation=cv2.INTER_AREA
+    )
+    back = np.array([[columns / new[0], 0.0, 0.0], [0.0, rows / new[1], 0.0]])
+    back[:, 2] = -back[:, :2] @ np.array([left, top])
+    return picture, back

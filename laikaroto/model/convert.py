@@ -1,0 +1,32 @@
+"""From a PyTorch module to OpenVINO IR files, with named inputs and outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from laikaroto.errors import ModelError
+
+
+def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...]) -> None:
+    """Convert a module and write ``path`` (.xml) and its .bin, weights in float32.
+
+    Args:
+        module: a torch module in evaluation mode, one image batch in, a tuple out.
+        example: an input of the right shape; the batch size stays free.
+        path: ends with ``.xml``.
+        outputs: a name for each output.
+
+    Raises:
+        ModelError: the module gives another number of outputs.
+    """
+    shape = [-1, *example.shape[1:]]
+    model = ov.convert_model(module, example_input=example, input=[("image", shape)])
+    if len(model.outputs) != len(outputs):
+        raise ModelError(f"{path.name}: wanted outputs {outputs}, got {len(model.outputs)}")
+    for output, name in zip(model.outputs, outputs, strict=True):
+        output.get_tensor().set_names({name})
+    # float16 weights would move points by up to a tenth of a pixel
+    ov.save_model(model, path, compress_to_fp16=False)

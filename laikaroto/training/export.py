@@ -1,0 +1,87 @@
+"""Trained networks to a model package's OpenVINO files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from laikaroto.errors import write_failure
+from laikaroto.model.convert import write_ir
+from laikaroto.training.network import Drawer, Finder, soft_argmax
+
+FINDER_OUTPUTS = ("centre", "side", "found")
+DRAWER_OUTPUTS = ("points", "tangents", "visible", "error")
+
+
+class ExportedFinder(nn.Module):
+    """The finder in the units of its input picture.
+
+    centre (N, 2) px; side (N,) px; found (N,) 0-1: how much of the heat lies within three
+    cells of the centre.
+    """
+
+    def __init__(self, finder: Finder) -> None:
+        super().__init__()
+        self.finder = finder
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        centre, side, heat = self.finder(image)
+        height, width = heat.shape[-2:]
+        weight = heat.flatten(-2).softmax(-1).view(-1, height, width)
+        xs = torch.arange(width, dtype=heat.dtype) + 0.5
+        ys = torch.arange(height, dtype=heat.dtype) + 0.5
+        dx = xs[None, :] - centre[:, 0:1] * width
+        dy = ys[None, :] - centre[:, 1:2] * height
+        near = (dx[:, None, :] ** 2 + dy[:, :, None] ** 2 < 9.0).to(heat.dtype)
+        size = image.new_tensor([image.shape[-1], image.shape[-2]])
+        return centre * size, torch.exp(side) * image.shape[-1], (weight * near).sum((-1, -2))
+
+
+class ExportedDrawer(nn.Module):
+    """The drawer in crop px: points (N, P, 2), tangents (N, C, 4), visible, error (N, P)."""
+
+    def __init__(self, drawer: Drawer, error_scale: float) -> None:
+        super().__init__()
+        self.drawer = drawer
+        self.unit = drawer.size / 256.0 * error_scale
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        drawn = self.drawer(image)
+        size = float(self.drawer.size)
+        error = torch.exp(drawn.log_error) * self.unit
+        return drawn.xy[-1] * size, drawn.tangents * size, torch.sigmoid(drawn.visible), error
+
+
+def export_networks(
+    folder: Path, drawer: Drawer, finder: Finder, *, finder_size: tuple[int, int], error_scale: float
+) -> None:
+    """Write finder and drawer as IR, and their weights as plain arrays, into ``folder``.
+
+    Raises:
+        TryAgainError: the files cannot be written.
+    """
+    width, height = finder_size
+    crop = torch.zeros(1, 3, drawer.size, drawer.size)
+    drawer.eval()
+    finder.eval()
+    try:
+        write_ir(
+            ExportedFinder(finder).eval(), torch.zeros(1, 3, height, width),
+            folder / "finder.xml", outputs=FINDER_OUTPUTS,
+        )
+        write_ir(
+            ExportedDrawer(drawer, error_scale).eval(), crop,
+            folder / "drawer.xml", outputs=DRAWER_OUTPUTS,
+        )
+        weights = {
+            f"{part}.{name}": value.numpy()
+            for part, module in (("drawer", drawer), ("finder", finder))
+            for name, value in module.state_dict().items()
+        }
+        with (folder / "weights.npz").open("wb") as stream:
+            np.savez(stream, **weights)
+    except OSError as error:
+        raise write_failure(folder, error) from error
