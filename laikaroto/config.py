@@ -40,8 +40,16 @@ def check_name(name: str, kind: str) -> str:
 def _name(value: str) -> str:
     try:
         return check_name(value, "name")
+    except UsageError as error:  # pydantic gathers ValueErrors only
+        raise ValueError(str(error)) from error
+
+
+def _duration(value: str) -> str:
+    try:
+        parse_duration(value)
     except UsageError as error:
         raise ValueError(str(error)) from error
+    return value
 
 
 class Strict(BaseModel):
@@ -141,11 +149,7 @@ class TrainingConfig(Strict):
     crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=32)] = 256
     mirror: bool = False
 
-    @field_validator("budget")
-    @classmethod
-    def _budget(cls, value: str) -> str:
-        parse_duration(value)
-        return value
+    _check = field_validator("budget")(_duration)
 
 
 class ReviewConfig(Strict):
@@ -187,12 +191,7 @@ class QueueConfig(Strict):
     task_timeout: str = "12h"
 
     _check = field_validator("name")(_name)
-
-    @field_validator("task_timeout")
-    @classmethod
-    def _timeout(cls, value: str) -> str:
-        parse_duration(value)
-        return value
+    _check_timeout = field_validator("task_timeout")(_duration)
 
     @field_validator("state")
     @classmethod
