@@ -204,9 +204,9 @@ def _drawing(roto: Roto, frame: int) -> dict[str, list[str]]:
             seen.append(_path(polygons[mask]))
             hidden.append(_path(polygons[~mask]))
     points = [
-        "{:.2f} {:.2f}".format(*at.xy)
+        "{:.2f} {:.2f}".format(*point.xy)
         for track in roto.tracks.values()
-        if (at := track.get(frame)) is not None and at.visible
+        if (point := track.get(frame)) is not None and point.visible
     ]
     return {"seen": seen, "hidden": [path for path in hidden if path], "points": points}
 

@@ -146,16 +146,44 @@ class Evaluation:
         return data
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _ShapeScores:
-    """What one shape contributes: distances, differences of points, and its frames."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _FrameScore:
+    """One shape on one frame that the truth shows: its errors, and what they come from.
 
-    curve: list[FloatArray]
-    points: list[FloatArray]
-    chatter2: FloatArray
-    frames: dict[int, ShapeFrameError]
-    shape_seen: list[tuple[bool, bool]]
-    point_seen: list[tuple[bool, bool]]
+    ``offsets`` (N, 2) are predicted minus true points, NaN where hidden in the truth; None
+    when the point counts differ.
+    """
+
+    error: ShapeFrameError
+    curve: FloatArray
+    offsets: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _ShapeScores:
+    """One shape on all frames; visibility as pairs of (predicted, true)."""
+
+    frames: Mapping[int, _FrameScore]
+    shape_seen: Sequence[tuple[bool, bool]]
+    point_seen: Sequence[tuple[bool, bool]]
+
+    @property
+    def curve(self) -> list[FloatArray]:
+        return [score.curve for score in self.frames.values()]
+
+    @property
+    def points(self) -> list[FloatArray]:
+        return [_lengths(s.offsets) for s in self.frames.values() if s.offsets is not None]
+
+    @property
+    def chatter2(self) -> FloatArray:
+        return _second_differences2(
+            {f: s.offsets for f, s in self.frames.items() if s.offsets is not None}
+        )
+
+    @property
+    def ious(self) -> list[float]:
+        return [s.error.iou for s in self.frames.values() if s.error.iou is not None]
 
 
 def evaluate(
@@ -185,14 +213,7 @@ def evaluate(
         for name, offsets in tracks.items()
     }
     per_frame = {f: _frame_error(f, prediction, scores, errors) for f in chosen}
-    shape_chatter = {name: score.chatter2 for name, score in scores.items()}
-    track_chatter = {name: _second_differences2(offsets) for name, offsets in tracks.items()}
-    iou = {
-        name: [e.iou for e in score.frames.values() if e.iou is not None]
-        for name, score in scores.items()
-        if truth.shapes[name].closed
-    }
-    track_seen = _track_visibility(prediction, truth, chosen)
+    closed = {name: score.ious for name, score in scores.items() if truth.shapes[name].closed}
     return Evaluation(
         shot=truth.shot,
         character=truth.character,
@@ -200,20 +221,12 @@ def evaluate(
         width=truth.plate.width,
         clean_mean_limit_px=CLEAN_MEAN_PX * scale,
         clean_p95_limit_px=CLEAN_P95_PX * scale,
-        curves={name: ErrorStats.of(score.curve) for name, score in scores.items()},
-        curves_all=ErrorStats.of([part for score in scores.values() for part in score.curve]),
-        points={name: ErrorStats.of(score.points) for name, score in scores.items()},
-        points_all=ErrorStats.of([part for score in scores.values() for part in score.points]),
-        tracks={n: ErrorStats.of([np.array(list(e.values()))]) for n, e in errors.items()},
-        tracks_all=ErrorStats.of([np.array(list(e.values())) for e in errors.values()]),
-        iou={name: _mean(values) for name, values in iou.items()},
-        iou_all=_mean([value for values in iou.values() for value in values]),
-        shape_chatter_px={name: _rms([d2]) for name, d2 in shape_chatter.items()},
-        shape_chatter_all_px=_rms(list(shape_chatter.values())),
-        track_chatter_px={name: _rms([d2]) for name, d2 in track_chatter.items()},
-        track_chatter_all_px=_rms(list(track_chatter.values())),
+        **_error_stats(scores, errors),
+        iou={name: _mean(values) for name, values in closed.items()},
+        iou_all=_mean([value for values in closed.values() for value in values]),
+        **_chatter(scores, tracks),
         **_flag_shares(per_frame),
-        track_visibility=Agreement.of(track_seen),
+        track_visibility=Agreement.of(_track_visibility(prediction, truth, chosen)),
         point_visibility=Agreement.of([p for s in scores.values() for p in s.point_seen]),
         shape_visibility=Agreement.of([p for s in scores.values() for p in s.shape_seen]),
         missing_shapes=_missing_shapes(scores),
@@ -253,6 +266,37 @@ def _check(prediction: Roto, truth: Roto, frames: Sequence[int] | None) -> tuple
     return chosen
 
 
+def _error_stats(
+    scores: Mapping[str, _ShapeScores], track_errors: Mapping[str, Mapping[int, float]]
+) -> dict[str, Any]:
+    """The fields of an Evaluation about distances: of each name, and over all."""
+    kinds = {
+        "curves": {name: score.curve for name, score in scores.items()},
+        "points": {name: score.points for name, score in scores.items()},
+        "tracks": {n: [np.array(list(e.values()))] for n, e in track_errors.items()},
+    }
+    fields: dict[str, Any] = {}
+    for kind, parts in kinds.items():
+        fields[kind] = {name: ErrorStats.of(part) for name, part in parts.items()}
+        fields[f"{kind}_all"] = ErrorStats.of([d for part in parts.values() for d in part])
+    return fields
+
+
+def _chatter(
+    scores: Mapping[str, _ShapeScores], tracks: Mapping[str, Mapping[int, FloatArray]]
+) -> dict[str, Any]:
+    """The fields of an Evaluation about chatter."""
+    kinds = {
+        "shape": {name: score.chatter2 for name, score in scores.items()},
+        "track": {name: _second_differences2(offsets) for name, offsets in tracks.items()},
+    }
+    fields: dict[str, Any] = {}
+    for kind, squares in kinds.items():
+        fields[f"{kind}_chatter_px"] = {name: _rms([d2]) for name, d2 in squares.items()}
+        fields[f"{kind}_chatter_all_px"] = _rms(list(squares.values()))
+    return fields
+
+
 def _score_shape(
     prediction: Shape | None,
     truth: Shape,
@@ -261,50 +305,26 @@ def _score_shape(
     scale: float,
     size: tuple[int, int],
 ) -> _ShapeScores:
-    score = _ShapeScores([], [], np.zeros(0), {}, [], [])
-    offsets: dict[int, FloatArray] = {}
+    found: dict[int, _FrameScore] = {}
+    shape_seen: list[tuple[bool, bool]] = []
+    point_seen: list[tuple[bool, bool]] = []
     for frame in frames:
         if frame not in truth.frames:
             continue
         true = truth.frames[frame]
         guess = prediction.frames.get(frame) if prediction is not None else None
-        shown = guess is not None and guess.visible
-        score.shape_seen.append((shown, true.visible))
+        shape_seen.append((guess is not None and guess.visible, true.visible))
         if guess is not None and len(guess.points) == len(true.points):
-            seen = [true.visible and bool(v) for v in true.point_visible]
-            drawn = [guess.visible and bool(v) for v in guess.point_visible]
-            score.point_seen.extend(zip(drawn, seen, strict=True))
+            drawn = guess.point_visible & guess.visible
+            there = true.point_visible & true.visible
+            point_seen.extend(zip(drawn.tolist(), there.tolist(), strict=True))
         if not true.visible:
             continue
         if guess is None or not guess.visible:
-            score.frames[frame] = _MISSING
-            continue
-        curve = symmetric_distances(
-            guess.points,
-            true.points,
-            true.point_visible,
-            closed=truth.closed,
-            step_px=max(STEP_PX, STEP_PX * scale),
-        )
-        points = np.zeros(0)
-        if len(guess.points) == len(true.points):
-            apart = np.where(
-                true.point_visible[:, None], guess.points[:, :2] - true.points[:, :2], np.nan
-            )
-            offsets[frame] = apart
-            points = np.hypot(*apart[true.point_visible].T)
-        iou = _iou(guess, true, closed=truth.closed, scale=scale, size=size)
-        score.curve.append(curve)
-        score.points.append(points)
-        score.frames[frame] = _shape_frame(curve, points, iou, scale=scale)
-    return _ShapeScores(
-        score.curve,
-        score.points,
-        _second_differences2(offsets),
-        score.frames,
-        score.shape_seen,
-        score.point_seen,
-    )
+            found[frame] = _FrameScore(error=_MISSING, curve=np.zeros(0), offsets=None)
+        else:
+            found[frame] = _score_frame(guess, true, closed=truth.closed, scale=scale, size=size)
+    return _ShapeScores(frames=found, shape_seen=shape_seen, point_seen=point_seen)
 
 
 _MISSING = ShapeFrameError(
@@ -312,20 +332,38 @@ _MISSING = ShapeFrameError(
 )
 
 
-def _shape_frame(
-    curve: FloatArray, points: FloatArray, iou: float | None, *, scale: float
-) -> ShapeFrameError:
+def _score_frame(
+    guess: ShapeFrame, true: ShapeFrame, *, closed: bool, scale: float, size: tuple[int, int]
+) -> _FrameScore:
+    curve = symmetric_distances(
+        guess.points,
+        true.points,
+        true.point_visible,
+        closed=closed,
+        step_px=max(STEP_PX, STEP_PX * scale),
+    )
+    offsets = None
+    if len(guess.points) == len(true.points):
+        offsets = guess.points[:, :2] - true.points[:, :2]
+        offsets[~true.point_visible] = np.nan
     mean = float(curve.mean()) if len(curve) else None
     p95 = float(np.percentile(curve, 95)) if len(curve) else None
-    return ShapeFrameError(
+    error = ShapeFrameError(
         missing=False,
         mean_px=mean,
         p95_px=p95,
-        points_mean_px=_mean(points.tolist()),
-        iou=iou,
+        points_mean_px=None if offsets is None else _mean(_lengths(offsets).tolist()),
+        iou=_iou(guess, true, closed=closed, scale=scale, size=size),
         clean=(mean is None or mean <= CLEAN_MEAN_PX * scale)
         and (p95 is None or p95 <= CLEAN_P95_PX * scale),
     )
+    return _FrameScore(error=error, curve=curve, offsets=offsets)
+
+
+def _lengths(offsets: FloatArray) -> FloatArray:
+    """Lengths of the offsets (N, 2) that are not NaN."""
+    lengths = np.hypot(offsets[:, 0], offsets[:, 1])
+    return np.asarray(lengths[~np.isnan(lengths)])
 
 
 def _iou(
@@ -401,7 +439,7 @@ def _track_visibility(
 
 def _missing_shapes(scores: Mapping[str, _ShapeScores]) -> dict[str, tuple[int, ...]]:
     found = {
-        name: tuple(frame for frame, error in score.frames.items() if error.missing)
+        name: tuple(frame for frame, found in score.frames.items() if found.error.missing)
         for name, score in scores.items()
     }
     return {name: frames for name, frames in found.items() if frames}
@@ -429,7 +467,7 @@ def _frame_error(
     scores: Mapping[str, _ShapeScores],
     track_errors: Mapping[str, Mapping[int, float]],
 ) -> FrameError:
-    shapes = {name: s.frames[frame] for name, s in scores.items() if frame in s.frames}
+    shapes = {name: s.frames[frame].error for name, s in scores.items() if frame in s.frames}
     note = prediction.frames.get(frame)
     return FrameError(
         clean=all(error.clean for error in shapes.values()),
