@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,7 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.bundle import Bundle
 
 
-class TaskState(str, Enum):
+class TaskState(StrEnum):
     """Where one task stands."""
 
     WAITING = "waiting"  # for other steps or jobs
@@ -37,7 +37,7 @@ class TaskState(str, Enum):
         return self in (TaskState.SUCCEEDED, TaskState.SKIPPED)
 
 
-class JobState(str, Enum):
+class JobState(StrEnum):
     """Where a job stands; see ``JobStatus.reason`` for why."""
 
     WAITING = "waiting"  # for another job, or for its not-before time

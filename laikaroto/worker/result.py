@@ -13,7 +13,7 @@ import platform
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def write_result(run: Path, result: TaskResult) -> Path:
         hidden.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
         os.replace(hidden, path)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink()
         raise write_failure(path, error) from error
     return path
 

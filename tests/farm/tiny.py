@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from laikaroto.config import QueueConfig
 from laikaroto.farm.bundle import Bundle, JobSettings, new_job_name
+from laikaroto.farm.engine import JobStatus
+from laikaroto.farm.local.engine import LocalEngine
+from laikaroto.farm.local.owner import read_card
 
 STAMP = "import os, sys; open(sys.argv[1], 'a').write(sys.argv[2] + '\\n')"
 
@@ -69,3 +78,83 @@ def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bun
 def stamp(path: Path, text: str = "{{Task.Param.I}}", **kwargs: Any) -> dict[str, Any]:
     """A step that adds a line to a file."""
     return step(kwargs.pop("name", "stamp"), STAMP, str(path), text, **kwargs)
+
+
+HOLD = """
+import os, sys, time
+open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')
+while not os.path.exists(sys.argv[2]):
+    time.sleep(0.02)
+"""
+
+
+def hold(started: Path, gate: Path, **kwargs: Any) -> dict[str, Any]:
+    """A step that notes its process in ``started`` and runs until ``gate`` exists."""
+    return step(kwargs.pop("name", "hold"), HOLD, str(started), str(gate), **kwargs)
+
+
+def lines(path: Path) -> list[str]:
+    """Lines of a file that may not be there."""
+    return path.read_text().split() if path.exists() else []
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    """Wait for something that has to become true."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+class LocalFarm:
+    """A local queue with a real supervisor process."""
+
+    def __init__(self, folder: Path, **queue: Any) -> None:
+        self.state = folder / "farm"
+        self.queue = QueueConfig(name="q", **{"slots": 2, "threads_per_slot": 1, **queue})
+        self.engine = LocalEngine(self.queue, self.state)
+        self.log = folder / "supervisor.log"
+        self.supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self, patch: str = "") -> LocalFarm:
+        """Start the supervisor; ``patch`` is code that runs before, for crashes and clocks."""
+        code = (
+            "import sys, logging; from pathlib import Path\n"
+            "from laikaroto.config import QueueConfig\n"
+            "from laikaroto.farm.local import supervisor, ledger\n"
+            "logging.basicConfig(level=logging.INFO)\n"
+            f"{patch}\n"
+            "queue = QueueConfig.model_validate_json(sys.argv[1])\n"
+            "supervisor.Supervisor(queue=queue, state=Path(sys.argv[2])).run()\n"
+        )
+        with self.log.open("ab") as log:
+            self.supervisor = subprocess.Popen(
+                [sys.executable, "-c", code, self.queue.model_dump_json(), str(self.state)],
+                stderr=log, stdout=log,
+            )  # fmt: skip
+        until(self.running, "supervisor up")
+        return self
+
+    def running(self) -> bool:
+        """True once the supervisor of this object has the queue."""
+        assert self.supervisor is not None
+        assert self.supervisor.poll() is None, self.log.read_text()
+        card = read_card(self.state)
+        return card is not None and card["pid"] == self.supervisor.pid
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        """Send the supervisor a signal and wait for its end."""
+        if self.supervisor is not None:
+            self.supervisor.send_signal(number)
+            self.supervisor.wait(timeout=20)
+            self.supervisor = None
+
+    def slots(self) -> list[int]:
+        """Process numbers of the slots."""
+        assert self.supervisor is not None
+        return [child.pid for child in psutil.Process(self.supervisor.pid).children()]
+
+    def run(self, *bundles: Bundle) -> tuple[JobStatus, ...]:
+        """Submit and wait for the end of all."""
+        names = [self.engine.submit(bundle).job for bundle in bundles]
+        return self.engine.wait(names, timeout_s=60, poll_s=0.05)

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def _write_whole(path: Path, text: str) -> None:
         hidden.write_text(text, encoding="utf-8")
         os.replace(hidden, path)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink()
         raise write_failure(path, error) from error
 
 

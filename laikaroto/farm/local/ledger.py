@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
 from laikaroto.farm.bundle import Bundle
@@ -25,7 +25,7 @@ RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; t
 _DONE = ("succeeded", "skipped")
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How an attempt ended; what follows from it is decided in ``Ledger.end``."""
 
     EXITED = "exited"  # the exit code says how

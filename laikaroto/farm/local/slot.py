@@ -247,7 +247,7 @@ class Slot:
         assert self._running is not None
         order, self._running = self._running.order, None
         if self._log is not None:
-            LOG.info("%s%s", outcome.value, f": {message}" if message else "")
+            LOG.info("task %s", message or ("done" if exit_code == 0 else outcome.value))
             LOG.removeHandler(self._log)
             self._log.close()
             self._log = None
@@ -325,15 +325,20 @@ def _ending(status: Any) -> str:
 
 
 def _readable(record: logging.LogRecord) -> bool:
-    """Leave OpenJD's banners and library versions out of a task's log."""
+    """Keep all a payload prints; of OpenJD's own lines leave out banners and versions."""
+    from openjd.sessions import LogContent
+
+    content = getattr(record, "openjd_log_content", None)
+    if content is not None and LogContent.COMMAND_OUTPUT in content:
+        return True
     text = record.getMessage()
     return bool(text.strip("=- ")) and not text.startswith(_NOISE)
 
 
 _NOISE = (
-    "openjd.", "Installed at:", "Python ", "Platform:", "Initializing Open", "Session Working",
-    "Session's Embedded", "Phase:", "Output:", "Parameter values:", "----", "Running command",
-    "Session Cleanup", "Deleting working",
+    "----", "Command started", "Deleting working", "Initializing Open", "Installed at:",
+    "Output:", "Parameter values:", "Phase:", "Platform:", "Process pid", "Python ",
+    "Running command", "Session Cleanup", "Session Working", "Session's Embedded", "openjd.",
 )  # fmt: skip
 
 

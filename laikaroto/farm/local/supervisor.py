@@ -85,14 +85,16 @@ class Supervisor:
             FarmError: another supervisor runs, or the queue belongs to another host.
         """
         capacity = Capacity.of(self.queue)
-        with own(self.state, patience_s=3.0, adopt=self.adopt) as ledger:
+        # a client holds the lock for a moment only, another supervisor for good
+        patience_s = 0.0 if read_card(self.state) else 3.0
+        with own(self.state, patience_s=patience_s, adopt=self.adopt) as ledger:
             if ledger is None:
                 pid = (read_card(self.state) or {}).get("pid", "unknown")
                 raise FarmError(
                     f"queue {self.queue.name!r} already has a supervisor (process {pid}); "
                     "'laikaroto farm status' shows it"
                 )
-            self._listen_to_signals()
+            former = self._listen_to_signals()
             write_card(
                 self.state, queue=self.queue.name, slots=capacity.slots,
                 threads=capacity.threads, memory_mib=capacity.memory_mib,
@@ -106,17 +108,20 @@ class Supervisor:
             finally:
                 self._leave(ledger)
                 remove_card(self.state)
+                for number, handler in former.items():
+                    signal.signal(number, handler)
 
-    def _listen_to_signals(self) -> None:
+    def _listen_to_signals(self) -> dict[int, Any]:
+        """Let signals end the loop; returns the handlers that were there."""
+
         def stop(number: int, frame: object) -> None:
             self._stop = True
 
         def drain(number: int, frame: object) -> None:
             self._drain = True
 
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGUSR1, drain)
+        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGUSR1: drain}
+        return {number: signal.signal(number, handler) for number, handler in wanted.items()}
 
     def _serve(self, ledger: Ledger, capacity: Capacity) -> None:
         while not self._stop:

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from laikaroto.cli.submit import parse_not_before
+from laikaroto.errors import UsageError
+
+
+def test_dry_run_shows_the_bundle_and_writes_nothing(
+    laikaroto: Callable[..., Any], sample_configs: Path
+) -> None:
+    before = sorted(sample_configs.parent.rglob("*"))
+    ran = laikaroto(
+        "submit", "shot", "ta01", "--character", "hero", "--dry-run", "--json",
+        "--configs", sample_configs, "--frames", "1001-1005", "--priority", "70",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    (bundle,) = json.loads(ran.out)
+    assert bundle["settings"]["priority"] == 70
+    assert bundle["parameters"]["Frames"] == "1001-1005"
+    assert [step["name"] for step in bundle["steps"]][:2] == ["check", "predict"]
+    assert bundle["steps"][1]["tasks"] == [{"Frame": "1001-1005"}]
+    text = laikaroto("submit", "train", "hero", "--dry-run", "--configs", sample_configs)
+    assert text.code == 0 and "template.yaml" in text.out and "# train: 1 tasks" in text.out
+    assert sorted(sample_configs.parent.rglob("*")) == before
+
+
+def test_submit_queues_once_and_says_that_no_farm_runs(
+    laikaroto: Callable[..., Any], sample_configs: Path
+) -> None:
+    ask = ("submit", "shot", "ta01", "tr01", "--character", "hero", "--configs", sample_configs)
+    first = laikaroto(*ask)
+    assert first.code == 0, first.err
+    assert first.out.count(": queued") == 2 and "laikaroto farm start" in first.err
+    again = laikaroto(*ask, "--json")
+    found = json.loads(again.out)
+    assert [item["existing"] for item in found["jobs"]] == [True, True]
+    other = laikaroto(*ask, "--frames", "1001-1004")
+    assert other.out.count(": queued") == 2
+    keyed = [
+        laikaroto("submit", "train", "hero", "--budget", b, "--key", "k", "--configs",
+                  sample_configs, "--paused", "--after", found["jobs"][0]["job"])
+        for b in ("1m", "2m")
+    ]  # fmt: skip
+    assert "queued" in keyed[0].out and "is already queued" in keyed[1].out
+    listed = json.loads(laikaroto("jobs", "list", "--json", "--configs", sample_configs).out)
+    assert [job["kind"] for job in listed] == ["shot"] * 4 + ["train"]
+    assert listed[-1]["needs"] == [found["jobs"][0]["job"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("shot", "nowhere", "--character", "hero"), 2, "nowhere"),
+        (("shot", "ta01", "--character", "villain"), 2, "unknown character 'villain'"),
+        (("shot", "../ta01", "--character", "hero"), 2, "not a usable name"),
+        (("shot", "$(reboot)", "--character", "hero"), 2, "not a usable name"),
+        (("shot", "ta 01", "--character", "hero"), 2, "not a usable name"),
+        (("shot", "ta'01", "--character", "hero"), 2, "not a usable name"),
+        (("shot", "ta01", "--character", "hero", "--frames", "1001-2000"), 1, "1017-2000: missing"),
+        (("shot", "ta01", "--character", "hero", "--frames", "1:5"), 2, "':'"),
+        (("shot", "ta01", "--character", "hero", "--model", "latest"), 2, "'latest'"),
+        (("shot", "ta01", "--character", "hero", "--queue", "moon"), 2, "unknown queue 'moon'"),
+        (("shot", "ta01", "--character", "hero", "--priority", "101"), 2, "0<=x<=100"),
+        (("shot", "ta01", "--character", "hero", "--after", "x"), 2, "no job is called 'x'"),
+        (("train", "villain"), 2, "unknown character 'villain'"),
+        (("train", "hero", "--budget", "soon"), 2, "duration 'soon'"),
+        (("train", "hero", "--init-from", "best"), 2, "'best'"),
+        (("train", "hero", "--not-before", "tonight"), 2, "'tonight' cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_never_queued(
+    laikaroto: Callable[..., Any],
+    sample_configs: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    ran = laikaroto("submit", *arguments, "--configs", sample_configs)
+    assert ran.code == code, ran.err
+    assert message in ran.err
+    assert not (sample_configs.parent / "sample" / "farm" / "local" / "inbox").exists()
+
+
+def test_not_before() -> None:
+    now = datetime(2030, 1, 31, 19, 30)
+    assert parse_not_before("20:00", now) == datetime(2030, 1, 31, 20).timestamp()
+    assert parse_not_before("19:30", now) == datetime(2030, 2, 1, 19, 30).timestamp()
+    assert parse_not_before("2030-02-03T04:05") == datetime(2030, 2, 3, 4, 5).timestamp()
+    with pytest.raises(UsageError, match="25:00"):
+        parse_not_before("25:00", now)
