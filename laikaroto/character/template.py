@@ -7,6 +7,7 @@ points and shapes is a template.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.config import describe_faults
 from laikaroto.errors import TruthError, write_failure
-from laikaroto.shapes.records import Roto, Shape
+from laikaroto.shapes.records import FrameNote, PlateInfo, Roto, Shape, ShapeFrame, TrackFrame
 
 SCHEMA = "laikaroto.template/1"
 
@@ -156,3 +157,56 @@ def pack(
             values[where], known[where] = value.points, True
             visible[where] = value.point_visible & value.visible
     return values, visible, known
+
+
+def unpack(
+    template: CharacterTemplate,
+    shot: str,
+    plate: PlateInfo,
+    frames: Sequence[int],
+    values: NDArray[np.float64],
+    visible: NDArray[np.bool_],
+) -> Roto:
+    """Flat arrays as a roto: the inverse of ``pack`` over many frames.
+
+    Args:
+        template: names and forms.
+        shot: the shot's name.
+        plate: its plates.
+        frames: (F,) frame numbers.
+        values: (F, P, 6) control points, plate px.
+        visible: (F, P); a shape is visible where any of its points is.
+    """
+    tracks = {
+        name: {
+            frame: TrackFrame(
+                xy=(float(values[f, i, 0]), float(values[f, i, 1])), visible=bool(visible[f, i])
+            )
+            for f, frame in enumerate(frames)
+        }
+        for i, name in enumerate(template.tracks)
+    }
+    shapes = {}
+    for shape in template.shapes:
+        inner = template.slices()[shape.name]
+        where = slice(inner.start + len(template.tracks), inner.stop + len(template.tracks))
+        drawn = {
+            frame: ShapeFrame(
+                points=values[f, where],
+                point_visible=visible[f, where],
+                visible=bool(visible[f, where].any()),
+            )
+            for f, frame in enumerate(frames)
+        }
+        shapes[shape.name] = Shape(
+            closed=shape.closed, frames=drawn, corners=shape.corners, keys=tuple(frames)
+        )
+    return Roto(
+        shot=shot,
+        character=template.character,
+        version="",
+        plate=plate,
+        tracks=tracks,
+        shapes=shapes,
+        frames={frame: FrameNote() for frame in frames},
+    )

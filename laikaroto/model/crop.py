@@ -18,6 +18,8 @@ from laikaroto.coords import FloatArray
 #: How much larger than its points' bounding box a head's crop is: room for hair, context
 #: and an inexact finder.
 MARGIN = 1.3
+#: How much larger than the finder's input whole plates are kept for training, for closer views.
+WHOLE_DETAIL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def invert(matrix: FloatArray) -> FloatArray:
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def reduce_plate(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.float32], float]:
+def reduce_plate(
+    image: NDArray[np.float32], box: Box, size: int
+) -> tuple[NDArray[np.float32], float]:
     """Shrink a plate so that a crop of it does not alias.
 
     Area averaging, so fine grain is averaged and not skipped; never enlarges.
@@ -72,18 +76,28 @@ def reduce_plate(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArr
         return image, 1.0
     height, width = image.shape[:2]
     new = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(cv2.resize(image, new, interpolation=cv2.INTER_AREA), np.float32), new[0] / width
+    return np.asarray(cv2.resize(image, new, interpolation=cv2.INTER_AREA), np.float32), new[
+        0
+    ] / width
 
 
 def cut_crop(image: NDArray[np.float32], matrix: FloatArray, size: int) -> NDArray[np.float32]:
-    """Cut a crop out of an image by linear interpolation; outside the plate its edge repeats.
+    """``cut_view`` of a square."""
+    return cut_view(image, matrix, (size, size))
+
+
+def cut_view(
+    image: NDArray[np.float32], matrix: FloatArray, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Cut a view out of an image by linear interpolation; outside the plate its edge repeats.
 
     Args:
         image: (H, W, 3) float32.
-        matrix: 2×3 from crop coordinates to this image's coordinates (corner origin).
+        matrix: 2×3 from the view's coordinates to this image's coordinates (corner origin).
+        size: width and height of the view, px.
 
     Returns:
-        (size, size, 3) float32.
+        (height, width, 3) float32.
     """
     import cv2
 
@@ -92,7 +106,10 @@ def cut_crop(image: NDArray[np.float32], matrix: FloatArray, size: int) -> NDArr
     index[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     return np.asarray(
         cv2.warpAffine(
-            image, index, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            image,
+            index,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         ),
         np.float32,

@@ -45,7 +45,7 @@ def sample(points: FloatArray, *, closed: bool, per_segment: int = 16) -> FloatA
         (…, M, 2): M = S × per_segment, plus the last point of an open spline.
     """
     polygons = segments(points, closed=closed)
-    curve = np.einsum("tk,...skc->...stc", bernstein(per_segment), polygons)
+    curve: FloatArray = np.einsum("tk,...skc->...stc", bernstein(per_segment), polygons)
     curve = curve.reshape(*curve.shape[:-3], -1, 2)
     if closed:
         return curve

@@ -43,11 +43,17 @@ def random_box(box: Box, rng: Rng) -> tuple[Box, float]:
     return Box(box.x + x, box.y + y, float(side)), float(rng.normal(0, 0.18))
 
 
-def random_view(image: Image, values: FloatArray, box: Box, size: int, rng: Rng) -> tuple[Image, FloatArray]:
+def random_view(
+    image: Image, values: FloatArray, box: Box, size: int, rng: Rng
+) -> tuple[Image, FloatArray]:
     """Cut a crop under a random similarity, stretch, and soft elastic warp.
 
     Args:
-        image: (H, W, 3) plate or reduced plate; ``values`` and ``box`` in its coordinates.
+        image: (H, W, 3) plate or reduced plate.
+        values: (P, 6) control points in the image's px.
+        box: the head in the image's px.
+        size: side of the crop, px.
+        rng: the only source of chance.
 
     Returns:
         The crop (size, size, 3) and the control points in crop px.
@@ -61,32 +67,36 @@ def random_view(image: Image, values: FloatArray, box: Box, size: int, rng: Rng)
     matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
     matrix[:, :2] = matrix[:, :2] @ bend
     field = _elastic_field(size, rng)
-    grid = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), -1) + field
-    source = grid @ matrix[:, :2].T + matrix[:, 2] - 0.5
-    crop = cv2.remap(
-        image, source.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
+    across, down = centres[None, :] + field[..., 0], centres[:, None] + field[..., 1]
+    # float32 throughout: this runs once for every picture of every step
+    (xx, xy, x0), (yx, yy, y0) = matrix.astype(np.float32)
+    half = np.float32(0.5)
+    map_x, map_y = xx * across + xy * down + (x0 - half), yx * across + yy * down + (y0 - half)
+    crop = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, np.float32), _warp_points(values, matrix, field)
 
 
-def _elastic_field(size: int, rng: Rng) -> FloatArray:
+def _elastic_field(size: int, rng: Rng) -> Image:
     """A smooth displacement (S, S, 2), px: coarse noise enlarged."""
     amount = rng.uniform(0, 0.014) * size
-    coarse = rng.normal(0, amount, (6, 6, 2))
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
+    coarse = rng.normal(0, amount, (6, 6, 2)).astype(np.float32)
+    field = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(field, np.float32)
 
 
-def _warp_points(values: FloatArray, matrix: FloatArray, field: FloatArray) -> FloatArray:
+def _warp_points(values: FloatArray, matrix: FloatArray, field: Image) -> FloatArray:
     """Where plate points land in the crop: the warp is inverted by fixed-point steps."""
     count, size = len(values), field.shape[0]
-    absolute = np.stack([values[:, :2], values[:, :2] + values[:, 2:4], values[:, :2] + values[:, 4:6]])
+    absolute = np.stack(
+        [values[:, :2], values[:, :2] + values[:, 2:4], values[:, :2] + values[:, 4:6]]
+    )
     back = invert(matrix)
     goal = (absolute.reshape(-1, 2) @ back[:, :2].T + back[:, 2]).astype(np.float32)
     place = goal.copy()
-    field32 = field.astype(np.float32)
     for _ in range(4):
-        at = np.clip(place - 0.5, 0, size - 1)
-        moved = cv2.remap(field32, at[:, None, :], None, cv2.INTER_LINEAR)
+        at = np.clip(place - np.float32(0.5), 0, size - 1)[:, None]
+        moved = cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
         place = goal - moved.reshape(-1, 2)
     xy, tin, tout = place.reshape(3, count, 2).astype(np.float64)
     return np.concatenate([xy, tin - xy, tout - xy], axis=1)
@@ -94,10 +104,10 @@ def _warp_points(values: FloatArray, matrix: FloatArray, field: FloatArray) -> F
 
 def light(sample: Sample, rng: Rng) -> Sample:
     """Exposure, colour temperature, contrast and a gradient of light across the picture."""
-    size = sample.image.shape[0]
+    height, width = sample.image.shape[:2]
     offset = rng.normal(0, 0.05) + rng.normal(0, 0.02, 3)
-    ramp = np.linspace(-0.5, 0.5, size)
-    gradient = (rng.normal(0, 0.06) * ramp)[None, :] + (rng.normal(0, 0.06) * ramp)[:, None]
+    across, down = np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height)
+    gradient = (rng.normal(0, 0.06) * across)[None, :] + (rng.normal(0, 0.06) * down)[:, None]
     mean = sample.image.mean()
     image = (sample.image - mean) * np.exp(rng.normal(0, 0.15)) + mean
     image = image + offset.astype(np.float32) + gradient[..., None].astype(np.float32)
@@ -114,13 +124,17 @@ def desaturate(sample: Sample, rng: Rng) -> Sample:
 def defocus(sample: Sample, rng: Rng) -> Sample:
     """Blur as a lens out of focus would."""
     sigma = float(rng.uniform(0.3, 1.6))
-    return replace(sample, image=np.asarray(cv2.GaussianBlur(sample.image, (0, 0), sigma), np.float32))
+    return replace(
+        sample, image=np.asarray(cv2.GaussianBlur(sample.image, (0, 0), sigma), np.float32)
+    )
 
 
 def grain(sample: Sample, rng: Rng) -> Sample:
     """Film grain: noise of one to two px."""
     size = sample.image.shape[0]
-    noise = rng.standard_normal(sample.image.shape, dtype=np.float32) * np.float32(rng.uniform(0, 0.035))
+    noise = rng.standard_normal(sample.image.shape, dtype=np.float32) * np.float32(
+        rng.uniform(0, 0.035)
+    )
     if rng.random() < 0.5:
         noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7), np.float32) * np.float32(1.8)
     return replace(sample, image=sample.image + noise.reshape(size, size, 3))
@@ -134,7 +148,9 @@ def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     wide = middle + (hull - middle) * np.float32(rng.uniform(1.15, 1.5))
     mask = np.zeros((size, size), np.float32)
     cv2.fillPoly(mask, [np.round(wide).astype(np.int32)], 1.0)
-    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 8.0))), np.float32)[..., None]
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 8.0))), np.float32)[
+        ..., None
+    ]
     return replace(sample, image=sample.image * mask + other * (1 - mask))
 
 
@@ -151,7 +167,9 @@ def occluder(sample: Sample, rng: Rng, other: Image) -> Sample:
         axes = tuple(int(v) for v in rng.uniform(0.03, 0.16, 2) * size)
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
     shift = np.float32(rng.normal(0, 0.08))
-    soft = np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.5))), np.float32)
+    soft = np.asarray(
+        cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.5))), np.float32
+    )
     image = sample.image * (1 - soft[..., None]) + (other + shift) * soft[..., None]
     at = np.clip(np.floor(sample.values[:, :2]).astype(int), 0, size - 1)
     return replace(sample, image=image, visible=sample.visible & (mask[at[:, 1], at[:, 0]] == 0))

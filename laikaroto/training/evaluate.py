@@ -186,9 +186,7 @@ class _ShapeScores:
         return [s.error.iou for s in self.frames.values() if s.error.iou is not None]
 
 
-def evaluate(
-    prediction: Roto, truth: Roto, *, frames: Sequence[int] | None = None
-) -> Evaluation:
+def evaluate(prediction: Roto, truth: Roto, *, frames: Sequence[int] | None = None) -> Evaluation:
     """Measure a prediction against the truth of the same shot.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from laikaroto.errors import write_failure
 from laikaroto.model.convert import write_ir
-from laikaroto.training.network import Drawer, Finder, soft_argmax
+from laikaroto.training.network import Drawer, Finder
 
 FINDER_OUTPUTS = ("centre", "side", "found")
 DRAWER_OUTPUTS = ("points", "tangents", "visible", "error")
@@ -28,6 +28,7 @@ class ExportedFinder(nn.Module):
         self.finder = finder
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Look at (N, 3, h, w) log-encoded plates."""
         centre, side, heat = self.finder(image)
         height, width = heat.shape[-2:]
         weight = heat.flatten(-2).softmax(-1).view(-1, height, width)
@@ -49,6 +50,7 @@ class ExportedDrawer(nn.Module):
         self.unit = drawer.size / 256.0 * error_scale
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw (N, 3, S, S) log-encoded crops."""
         drawn = self.drawer(image)
         size = float(self.drawer.size)
         error = torch.exp(drawn.log_error) * self.unit
@@ -56,7 +58,12 @@ class ExportedDrawer(nn.Module):
 
 
 def export_networks(
-    folder: Path, drawer: Drawer, finder: Finder, *, finder_size: tuple[int, int], error_scale: float
+    folder: Path,
+    drawer: Drawer,
+    finder: Finder,
+    *,
+    finder_size: tuple[int, int],
+    error_scale: float,
 ) -> None:
     """Write finder and drawer as IR, and their weights as plain arrays, into ``folder``.
 
@@ -69,12 +76,16 @@ def export_networks(
     finder.eval()
     try:
         write_ir(
-            ExportedFinder(finder).eval(), torch.zeros(1, 3, height, width),
-            folder / "finder.xml", outputs=FINDER_OUTPUTS,
+            ExportedFinder(finder).eval(),
+            torch.zeros(1, 3, height, width),
+            folder / "finder.xml",
+            outputs=FINDER_OUTPUTS,
         )
         write_ir(
-            ExportedDrawer(drawer, error_scale).eval(), crop,
-            folder / "drawer.xml", outputs=DRAWER_OUTPUTS,
+            ExportedDrawer(drawer, error_scale).eval(),
+            crop,
+            folder / "drawer.xml",
+            outputs=DRAWER_OUTPUTS,
         )
         weights = {
             f"{part}.{name}": value.numpy()

@@ -21,8 +21,13 @@ UNIT = 256.0
 HIDDEN_WEIGHT = 0.15
 SAMPLES = 8
 WEIGHTS = {
-    "heat": 0.4, "coarse": 0.1, "points": 1.0, "curve": 2.0,
-    "tangents": 0.3, "visible": 1.0, "error": 0.1,
+    "heat": 0.4,
+    "coarse": 0.1,
+    "points": 1.0,
+    "curve": 2.0,
+    "tangents": 0.3,
+    "visible": 1.0,
+    "error": 0.1,
 }
 
 
@@ -58,7 +63,9 @@ class CurveIndex:
                 start.append(first + i)
                 end.append(first + (i + 1) % shape.count)
         basis = torch.tensor(bernstein(SAMPLES), dtype=torch.float32)
-        return cls(torch.tensor(start, dtype=torch.long), torch.tensor(end, dtype=torch.long), basis)
+        return cls(
+            torch.tensor(start, dtype=torch.long), torch.tensor(end, dtype=torch.long), basis
+        )
 
     def curves(self, xy: Tensor, tangents: Tensor) -> Tensor:
         """Samples of every segment: (B, S, SAMPLES, 2)."""
@@ -70,7 +77,7 @@ class CurveIndex:
 
 
 def heat_loss(heat: Tensor, targets: Targets, weight: Tensor, spread: float = 1.0) -> Tensor:
-    """Cross entropy of each heat map against a Gaussian at the true place, ``spread`` cells wide."""
+    """Cross entropy of heat maps against Gaussians at the true places, ``spread`` cells wide."""
     height, width = heat.shape[-2:]
     xs = torch.arange(width, dtype=torch.float32) + 0.5
     ys = torch.arange(height, dtype=torch.float32) + 0.5
@@ -78,7 +85,10 @@ def heat_loss(heat: Tensor, targets: Targets, weight: Tensor, spread: float = 1.
     gx = torch.exp(-((xs - x) ** 2) / (2 * spread**2))
     gy = torch.exp(-((ys - y) ** 2) / (2 * spread**2))
     inside = ((targets.xy > 0) & (targets.xy < 1)).all(-1)
-    gx, gy = gx / gx.sum(-1, keepdim=True).clamp_min(1e-6), gy / gy.sum(-1, keepdim=True).clamp_min(1e-6)
+    gx, gy = (
+        gx / gx.sum(-1, keepdim=True).clamp_min(1e-6),
+        gy / gy.sum(-1, keepdim=True).clamp_min(1e-6),
+    )
     goal = (gy.unsqueeze(-1) * gx.unsqueeze(-2)).flatten(2)
     entropy = -(goal * F.log_softmax(heat.flatten(2), -1)).sum(-1)
     weight = weight * inside
@@ -134,28 +144,36 @@ def drawing_loss(
         "visible": (
             F.binary_cross_entropy_with_logits(drawing.visible, targets.visible, reduction="none")
             * targets.known
-        ).sum() / targets.known.sum().clamp_min(1.0),
-        "error": error_loss(drawing, gaps[-1], across, index, weight),
+        ).sum()
+        / targets.known.sum().clamp_min(1.0),
+        "error": error_loss(drawing, targets, index, weight),
     }
     loss = sum((WEIGHTS[name] * value for name, value in losses.items()), torch.zeros(()))
     return loss, {name: float(value.detach()) for name, value in losses.items()}
 
 
-def error_loss(
-    drawing: Drawing, gap: Tensor, across: Tensor, index: CurveIndex, weight: Tensor
-) -> Tensor:
-    """Negative log likelihood of the actual errors under the predicted ones (Laplace).
+def actual_errors(drawing: Drawing, targets: Targets, index: CurveIndex) -> Tensor:
+    """The error of each point as an artist sees it, px of ``UNIT``: (B, P).
 
     A tracking point's error is its distance from the truth; a control point's is the mean
-    distance across the curve of the segments it bounds, because that is what an artist sees.
+    distance across the curve of the segments it bounds.
     """
-    tracks = gap.shape[1] - drawing.tangents.shape[1]
-    mean = across.detach().mean(-1)
-    batch, controls = mean.shape[0], drawing.tangents.shape[1]
-    summed = torch.zeros(batch, controls).index_add(1, index.start, mean).index_add(1, index.end, mean)
+    gap = ((drawing.xy[-1] - targets.xy) * UNIT).square().sum(-1).sqrt()
+    across, _ = curve_distances(index, drawing, targets)
+    mean = across.mean(-1)
+    batch, controls = targets.tangents.shape[:2]
+    summed = (
+        torch.zeros(batch, controls).index_add(1, index.start, mean).index_add(1, index.end, mean)
+    )
     ones = torch.ones(len(index.start))
     count = torch.zeros(controls).index_add(0, index.start, ones).index_add(0, index.end, ones)
-    actual = torch.cat([gap.detach()[:, :tracks], summed / count.clamp_min(1.0)], dim=1)
+    tracks = gap.shape[1] - controls
+    return torch.cat([gap[:, :tracks], summed / count.clamp_min(1.0)], dim=1)
+
+
+def error_loss(drawing: Drawing, targets: Targets, index: CurveIndex, weight: Tensor) -> Tensor:
+    """Negative log likelihood of the actual errors under the predicted ones (Laplace)."""
+    actual = actual_errors(drawing, targets, index).detach()
     log_error = drawing.log_error.clamp(-5.0, 6.0)
     value = log_error + actual * torch.exp(-log_error)
     return (value * weight).sum() / weight.sum().clamp_min(1.0)

@@ -98,12 +98,15 @@ class _Attention(nn.Module):
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.feed = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         batch, count, width = x.shape
         q, k, v = (
-            self.qkv(self.norm1(x)).view(batch, count, 3, self.heads, width // self.heads)
+            self.qkv(self.norm1(x))
+            .view(batch, count, 3, self.heads, width // self.heads)
             .permute(2, 0, 3, 1, 4)
         )
         mixed = F.scaled_dot_product_attention(q, k, v)
@@ -123,7 +126,9 @@ def soft_argmax(heat: Tensor) -> Tensor:
 def gather(features: Tensor, xy: Tensor) -> Tensor:
     """Features (B, C, H, W) at fractional places (B, P, 2): (B, P, C), linear, edges repeat."""
     grid = (xy * 2 - 1).unsqueeze(2)
-    found = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    found = F.grid_sample(
+        features, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
     return found.squeeze(-1).transpose(1, 2)
 
 
@@ -191,8 +196,11 @@ class Drawer(nn.Module):
         shape_tokens = tokens[:, self.tracks :]
         tangents = self.mean_tangents + self.tangents(shape_tokens).float() * 0.1
         return Drawing(
-            torch.stack(rounds), tangents, self.visible(tokens).squeeze(-1).float(),
-            self.log_error(tokens.detach()).squeeze(-1).float(), heat,
+            torch.stack(rounds),
+            tangents,
+            self.visible(tokens).squeeze(-1).float(),
+            self.log_error(tokens.detach()).squeeze(-1).float(),
+            heat,
         )
 
 

@@ -1,0 +1,77 @@
+"""``laikaroto train``: the steps of a training job, here and now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from laikaroto.cli.options import common_options, print_json
+
+
+@click.command()
+@click.argument("character")
+@click.option("--budget", help="Wall time, for example 8h or 30m; default: the character's.")
+@click.option("--init-from", metavar="V", help="Start from the weights of a model: v003, current.")
+@common_options
+def train(
+    character: str, budget: str | None, init_from: str | None, configs: Path, as_json: bool
+) -> None:
+    """Learn CHARACTER from its ground truth, and package the model.
+
+    Does in the foreground what 'submit train' does on the farm. Stopped or killed, it goes
+    on from its last checkpoint when it is started again.
+    """
+    from laikaroto.config import parse_duration
+    from laikaroto.model.package import current_version, load_package
+    from laikaroto.show import Show
+    from laikaroto.worker import character as steps
+    from laikaroto.worker.progress import foreground_report
+
+    show = Show.open(configs)
+    show.character(character)
+    budget_s = parse_duration(budget) if budget else None
+    steps.gather(show, character)
+    run = show.work_folder(f"train-{character}")
+    if (run / "package.json").is_file():
+        _put_aside(run)
+    with foreground_report(f"prepare {character}", quiet=as_json) as report:
+        if not (run / "dataset.json").is_file():
+            steps.prepare(show, character=character, run=run, report=report)
+    with foreground_report(f"train {character}", quiet=as_json) as report:
+        steps.train(
+            show,
+            character=character,
+            budget_s=budget_s,
+            init_from=init_from,
+            run=run,
+            report=report,
+        )
+    with foreground_report(f"package {character}", quiet=as_json) as report:
+        steps.evaluate(show, character=character, run=run, report=report)
+        version = steps.package(show, character=character, run=run, report=report)
+        steps.promote(show, character=character, run=run, report=report)
+    package = load_package(show.models_folder(character) / version)
+    current = current_version(show.models_folder(character))
+    figures = {k: package.metrics[k] for k in ("held_out", "curves_mean_px", "tracks_mean_px")}
+    if as_json:
+        print_json(
+            {"version": version, "current": current, "folder": str(package.folder), **figures}
+        )
+        return
+    click.echo(f"model {version} in {package.folder}")
+    if figures["curves_mean_px"] is not None:
+        click.echo(
+            f"held out {', '.join(figures['held_out'])}: points {figures['tracks_mean_px']:.2f} px, "
+            f"curves {figures['curves_mean_px']:.2f} px"
+        )
+    click.echo(f"report: {package.folder / 'report' / 'index.html'}")
+    if current != version:
+        click.echo(f"{current} stays current; see 'laikaroto models list {character}'")
+
+
+def _put_aside(run: Path) -> None:
+    """Drop the folder of a training that is finished: its model is published."""
+    import shutil
+
+    shutil.rmtree(run)

@@ -1,0 +1,396 @@
+"""The training of a character, top to bottom.
+
+The budget of wall time has two phases. In the first, whole shots are held out, and at its
+end the networks are measured on them: these are the figures that a model is judged by. In
+the second, the held-out shots join in, so that the model that is used has seen everything.
+With one shot only there is nothing to hold out, and no figure.
+
+The learning rate falls along a half cosine over the budget; averaged weights are what is
+measured and kept. Every step's batch depends on the seed and the step alone, so a training
+that was killed goes on from its last checkpoint as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor, nn
+
+from laikaroto.character.template import CharacterTemplate
+from laikaroto.errors import TruthError, write_failure
+from laikaroto.shapes.records import PlateInfo
+from laikaroto.training.dataset import Batch, Dataset
+from laikaroto.training.evaluate import evaluate
+from laikaroto.training.losses import CurveIndex, drawing_loss, finder_loss
+from laikaroto.training.muon import Muon
+from laikaroto.training.network import Drawer, Finder
+from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out
+
+Report = Callable[[float, str], None]
+
+CHECKPOINT_EVERY_S = 45.0
+VALIDATE_SHARE = 0.08  # of the budget, between two validations
+WARM_UP_STEPS = 60
+AVERAGE = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a training is told.
+
+    budget_s: wall time, all attempts together; held_out: shots kept for measuring in the
+    first phase, which takes ``held_out_share`` of the budget.
+    """
+
+    budget_s: float
+    seed: int
+    training_shots: tuple[str, ...]
+    held_out: tuple[str, ...]
+    crop_px: int
+    finder_size: tuple[int, int]
+    held_out_share: float = 0.5
+    batch: int = 8
+    matrix_rate: float = 0.02
+    other_rate: float = 2e-3
+
+
+@dataclass(slots=True)
+class State:
+    """All that changes while training; what a checkpoint holds."""
+
+    drawer: Drawer
+    finder: Finder
+    average_drawer: Drawer
+    average_finder: Finder
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    step: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    error_scale: float | None = None
+    measured_at_s: float | None = None
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by name."""
+        return {
+            "drawer": self.drawer,
+            "finder": self.finder,
+            "average_drawer": self.average_drawer,
+            "average_finder": self.average_finder,
+        }
+
+
+def new_state(settings: Settings, dataset: Dataset, controls: int) -> State:
+    """Fresh networks and optimisers, seeded."""
+    torch.manual_seed(settings.seed)
+    drawer = Drawer(dataset.tracks, controls, dataset.mean_tangents(), size=settings.crop_px)
+    finder = Finder()
+    for network in (drawer, finder):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for network in (drawer, finder):
+        for name, parameter in network.named_parameters():
+            hidden = name.startswith(("backbone.", "features.", "layers.")) and "stem" not in name
+            (matrices if hidden and parameter.ndim >= 2 else others).append(parameter)
+    optimizers = (
+        Muon(matrices, settings.matrix_rate),
+        torch.optim.AdamW(others, settings.other_rate, weight_decay=1e-2),
+    )
+    return State(drawer, finder, copy.deepcopy(drawer), copy.deepcopy(finder), optimizers)
+
+
+def use_threads() -> int:
+    """Let torch use the CPUs this task was given (OMP_NUM_THREADS), or all; their number."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+    torch.set_num_threads(count)
+    cv2.setNumThreads(1)
+    return count
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively; elsewhere it would be slower than float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def write_checkpoint(path: Path, state: State) -> None:
+    """Write everything a resumed training needs, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    data = {
+        "modules": {name: module.state_dict() for name, module in state.modules().items()},
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+        "step": state.step,
+        "seconds": state.seconds,
+        "history": state.history,
+        "error_scale": state.error_scale,
+        "measured_at_s": state.measured_at_s,
+    }
+    try:
+        torch.save(data, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise write_failure(path, error) from error
+        raise write_failure(path, OSError(28, str(error).splitlines()[0])) from error
+
+
+def read_checkpoint(path: Path, state: State) -> bool:
+    """Go on from a checkpoint, if there is one; only plain tensors and numbers are accepted."""
+    if not path.is_file():
+        return False
+    data = torch.load(path, weights_only=True, map_location="cpu")
+    for name, module in state.modules().items():
+        module.load_state_dict(data["modules"][name])
+    for optimizer, saved in zip(state.optimizers, data["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    state.step, state.seconds = data["step"], data["seconds"]
+    state.history = data["history"]
+    state.error_scale, state.measured_at_s = data["error_scale"], data["measured_at_s"]
+    return True
+
+
+def load_weights(state: State, weights: Mapping[str, Tensor]) -> int:
+    """Warm start: take over every weight that fits by name and shape; how many did."""
+    taken = 0
+    for part, modules in (
+        ("drawer", (state.drawer, state.average_drawer)),
+        ("finder", (state.finder, state.average_finder)),
+    ):
+        own = modules[0].state_dict()
+        fitting = {
+            name: weights[f"{part}.{name}"]
+            for name, value in own.items()
+            if f"{part}.{name}" in weights and weights[f"{part}.{name}"].shape == value.shape
+        }
+        for module in modules:
+            module.load_state_dict(fitting, strict=False)
+        taken += len(fitting)
+    return taken
+
+
+def _average(average: nn.Module, network: nn.Module, step: int) -> None:
+    keep = min(AVERAGE, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for mean, value in zip(
+            average.state_dict().values(), network.state_dict().values(), strict=True
+        ):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - keep)
+            else:
+                mean.copy_(value)
+
+
+def train_step(
+    state: State, batch: Batch, index: CurveIndex, *, bfloat16: bool, rate: float
+) -> float:
+    """One step of both networks at ``rate`` of the full learning rate; the drawer's loss."""
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.setdefault("full_lr", group["lr"]) * rate
+        optimizer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        drawing = state.drawer(batch.crops)
+        centre, side, heat = state.finder(batch.wholes)
+    loss, _ = drawing_loss(drawing, batch.targets, index)
+    found = finder_loss(centre, side, heat, batch.centres, batch.sides)
+    (loss + found).backward()  # type: ignore[no-untyped-call]
+    for optimizer in state.optimizers:
+        optimizer.step()
+    state.step += 1
+    _average(state.average_drawer, state.drawer, state.step)
+    _average(state.average_finder, state.finder, state.step)
+    return float(loss.detach())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """Everything fixed during one training."""
+
+    settings: Settings
+    dataset: Dataset
+    template: CharacterTemplate
+    plates: Mapping[str, PlateInfo]
+    folder: Path
+    report: Report
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the training can go on from."""
+        return self.folder / "checkpoint.pt"
+
+    def share(self, state: State) -> float:
+        """How much of the budget is used, 0-1."""
+        return min(1.0, state.seconds / self.settings.budget_s)
+
+    def measure(self, state: State, index: CurveIndex) -> HeldOut:
+        """Predict the held-out shots with the averaged networks."""
+        held_out = self.dataset.of_shots(self.settings.held_out)
+        return predict_held_out(state.average_drawer, state.average_finder, held_out, index)
+
+
+def _errors(course: Course, held_out: HeldOut) -> tuple[float, float]:
+    """Mean error of tracking points and curves on the held-out shots, plate px."""
+    results = [
+        evaluate(prediction, truth).to_dict()
+        for prediction, truth in as_rotos(held_out, course.template, course.plates).values()
+    ]
+    tracks = [r["tracks"]["mean_px"] for r in results if r["tracks"]["mean_px"] is not None]
+    curves = [r["curves"]["mean_px"] for r in results if r["curves"]["mean_px"] is not None]
+    nan = float("nan")
+    return (
+        sum(tracks) / len(tracks) if tracks else nan,
+        sum(curves) / len(curves) if curves else nan,
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+
+
+def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
+    """End of the first phase: measure, calibrate, keep the predictions for the report."""
+    held_out = course.measure(state, index)
+    state.error_scale = held_out.error_scale()
+    state.measured_at_s = state.seconds
+    torch.save(
+        {
+            "values": torch.from_numpy(held_out.values),
+            "visible": torch.from_numpy(held_out.visible),
+            "expected": torch.from_numpy(held_out.expected),
+            "actual": torch.from_numpy(held_out.actual),
+            "rows": [[example.shot, example.frame] for example in held_out.examples],
+        },
+        course.folder / "held_out.pt",
+    )
+
+
+class _Batches:
+    """Batches prepared one ahead, in a thread of its own."""
+
+    def __init__(self, dataset: Dataset, settings: Settings, first: int) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._dataset, self._settings = dataset, settings
+        self._next: Future[Batch] = self._submit(first)
+
+    def _submit(self, step: int) -> Future[Batch]:
+        return self._pool.submit(
+            self._dataset.batch, (self._settings.seed, step), self._settings.batch
+        )
+
+    def take(self, step: int) -> Batch:
+        batch = self._next.result()
+        self._next = self._submit(step + 1)
+        return batch
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def train(
+    course: Course,
+    *,
+    init_weights: Mapping[str, Tensor] | None = None,
+    on_start: Callable[[bool, int], None] | None = None,
+) -> State:
+    """Train until the budget is used; go on from the checkpoint in ``course.folder``.
+
+    Args:
+        course: data, settings and folder.
+        init_weights: weights of an earlier package for a warm start.
+        on_start: told whether a checkpoint was found, and the number of threads.
+
+    Raises:
+        TruthError: nothing to learn from.
+        TryAgainError: the disk refuses a checkpoint.
+    """
+    settings = course.settings
+    if not course.dataset.examples:
+        raise TruthError("there is no frame to learn from; import ground truth first")
+    threads = use_threads()
+    index = CurveIndex.of(course.template)
+    state = new_state(settings, course.dataset, course.template.control_count)
+    resumed = read_checkpoint(course.checkpoint, state)
+    if init_weights is not None and not resumed:
+        load_weights(state, init_weights)
+    if on_start is not None:
+        on_start(resumed, threads)
+    phases: Sequence[tuple[float, Dataset]] = [(1.0, course.dataset)]
+    if settings.held_out:
+        kept = [shot for shot in settings.training_shots if shot not in settings.held_out]
+        phases = [(settings.held_out_share, course.dataset.of_shots(kept)), (1.0, course.dataset)]
+    for end, dataset in phases:
+        if state.seconds < end * settings.budget_s:
+            _run_phase(course, state, index, dataset, end)
+        if end < 1.0 and state.error_scale is None:
+            _finish_held_out(course, state, index)
+            write_checkpoint(course.checkpoint, state)
+    write_checkpoint(course.checkpoint, state)
+    return state
+
+
+def _run_phase(
+    course: Course, state: State, index: CurveIndex, dataset: Dataset, end: float
+) -> None:
+    """Train on one data set until ``end`` of the budget."""
+    settings, bfloat16 = course.settings, has_fast_bfloat16()
+    batches = _Batches(dataset, settings, state.step)
+    began, before = time.monotonic(), state.seconds
+    saved = validated = said = state.seconds
+    loss = None
+    measures = end < 1.0
+    try:
+        while course.share(state) < end:
+            half_cosine = 0.5 + 0.5 * math.cos(math.pi * course.share(state))
+            rate = max(half_cosine, 0.01) * min(1.0, (state.step + 1) / WARM_UP_STEPS)
+            value = train_step(state, batches.take(state.step), index, bfloat16=bfloat16, rate=rate)
+            loss = value if loss is None else 0.95 * loss + 0.05 * value
+            state.seconds = before + time.monotonic() - began
+            row: dict[str, Any] = {
+                "seconds": state.seconds,
+                "step": state.step,
+                "loss": loss,
+                "learning_rate": settings.matrix_rate * rate,
+            }
+            if measures and state.seconds - validated > VALIDATE_SHARE * settings.budget_s:
+                tracks, curves = _errors(course, course.measure(state, index))
+                row |= {"validation_tracks_px": tracks, "validation_curves_px": curves}
+                validated = state.seconds = before + time.monotonic() - began
+            if len(row) > 4 or state.seconds - said > min(10.0, settings.budget_s / 50):
+                said = state.seconds
+                state.history.append(row)
+                course.report(course.share(state), _line(course, state))
+            if state.seconds - saved > CHECKPOINT_EVERY_S:
+                write_checkpoint(course.checkpoint, state)
+                saved = state.seconds
+    finally:
+        batches.close()
+
+
+def _line(course: Course, state: State) -> str:
+    """What a person wants to read while waiting."""
+    row = state.history[-1]
+    text = f"step {state.step}  loss {row['loss']:.2f}"
+    measured = [r for r in state.history if "validation_curves_px" in r]
+    if measured:
+        text += (
+            f"  held-out points {measured[-1]['validation_tracks_px']:.2f} px"
+            f" curves {measured[-1]['validation_curves_px']:.2f} px"
+        )
+    return f"{text}  {_clock(course.settings.budget_s - state.seconds)} left"

@@ -1,0 +1,156 @@
+"""The working folder of one training: what its steps leave for one another.
+
+dataset.json      what ``prepare`` gathered (``DatasetIndex``)
+dataset/          one small file for each frame
+settings.json     how it is trained; written at the first attempt, kept by the next ones
+checkpoint.pt     where the training can go on from
+held_out.pt       predictions on the held-out shots at the end of the first phase
+metrics.json      what ``evaluate`` made of them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from laikaroto.character.template import CharacterTemplate, read_template
+from laikaroto.config import describe_faults
+from laikaroto.errors import TruthError
+from laikaroto.shapes.records import PlateInfo
+from laikaroto.sidecar.files import write_file
+from laikaroto.training.dataset import Dataset, read_example
+from laikaroto.training.loop import Course, Report, Settings, State, new_state, read_checkpoint
+from laikaroto.training.validate import HeldOut, choose_held_out
+
+
+class DatasetIndex(BaseModel):
+    """dataset.json: frames of each shot, their plates, and the sizes they were prepared for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    character: str
+    crop_px: int
+    finder_size: tuple[int, int]
+    frames: dict[str, tuple[int, ...]]
+    plates: dict[str, dict[str, float]]
+
+    def plate_infos(self) -> dict[str, PlateInfo]:
+        """Plates of each shot."""
+        return {
+            shot: PlateInfo(
+                width=int(p["width"]),
+                height=int(p["height"]),
+                first=int(p["first"]),
+                last=int(p["last"]),
+                fps=p["fps"],
+                pixel_aspect=p["pixel_aspect"],
+            )
+            for shot, p in self.plates.items()
+        }
+
+
+def write_index(run: Path, index: DatasetIndex) -> None:
+    """Write dataset.json; it comes last, so that it says the data set is whole."""
+    write_file(run / "dataset.json", index.model_dump_json(indent=1).encode())
+
+
+def read_index(run: Path) -> DatasetIndex:
+    """Read dataset.json.
+
+    Raises:
+        TruthError: the data set was not prepared, or not to the end.
+    """
+    try:
+        return DatasetIndex.model_validate_json((run / "dataset.json").read_bytes())
+    except OSError as error:
+        raise TruthError(f"{run}: the data set is not prepared; run the prepare step") from error
+    except ValidationError as error:
+        faults = "\n".join(f"{run / 'dataset.json'}: {line}" for line in describe_faults(error))
+        raise TruthError(faults) from error
+
+
+def load_dataset(run: Path, index: DatasetIndex, template: CharacterTemplate) -> Dataset:
+    """All prepared frames."""
+    examples = [
+        read_example(run / "dataset", shot, frame)
+        for shot, frames in index.frames.items()
+        for frame in frames
+    ]
+    return Dataset(
+        examples, tracks=len(template.tracks), crop_px=index.crop_px, finder=index.finder_size
+    )
+
+
+def open_course(run: Path, report: Report, *, choices: Mapping[str, Any] | None = None) -> Course:
+    """Everything a training needs, from its folder.
+
+    Args:
+        run: the training's working folder, prepared.
+        report: told of progress.
+        choices: budget_s, seed and held_out for a first attempt; a later attempt keeps what
+            the first was told, so that its schedule goes on.
+    """
+    index = read_index(run)
+    template = read_template(run / "template.json")
+    dataset = load_dataset(run, index, template)
+    path = run / "settings.json"
+    if path.is_file():
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("training_shots", "held_out", "finder_size"):
+            saved[name] = tuple(saved[name])
+        settings = Settings(**saved)
+    elif choices is None:
+        raise TruthError(f"{run}: was not trained yet; run the train step")
+    else:
+        shots = tuple(index.frames)
+        settings = Settings(
+            budget_s=choices["budget_s"],
+            seed=choices["seed"],
+            training_shots=shots,
+            held_out=choices["held_out"] or choose_held_out(shots, dataset),
+            crop_px=index.crop_px,
+            finder_size=index.finder_size,
+        )
+        write_file(path, (json.dumps(asdict(settings), indent=1) + "\n").encode())
+    return Course(
+        settings=settings,
+        dataset=dataset,
+        template=template,
+        plates=index.plate_infos(),
+        folder=run,
+        report=report,
+    )
+
+
+def load_trained(course: Course) -> State:
+    """The state that a finished training left.
+
+    Raises:
+        TruthError: there is no checkpoint.
+    """
+    state = new_state(course.settings, course.dataset, course.template.control_count)
+    if not read_checkpoint(course.checkpoint, state):
+        raise TruthError(f"{course.folder}: has no checkpoint; run the train step")
+    return state
+
+
+def read_held_out(course: Course) -> HeldOut | None:
+    """Predictions on the held-out shots, or None where nothing was held out."""
+    path = course.folder / "held_out.pt"
+    if not path.is_file():
+        return None
+    data = torch.load(path, weights_only=True)
+    known = {(example.shot, example.frame): example for example in course.dataset.examples}
+    return HeldOut(
+        tuple(known[(shot, frame)] for shot, frame in data["rows"]),
+        data["values"].numpy(),
+        data["visible"].numpy(),
+        data["expected"].numpy(),
+        data["actual"].numpy(),
+    )

@@ -1,0 +1,148 @@
+"""How good the networks are on shots they were not trained on.
+
+The whole way an inference takes is taken: finder on the whole plate, a crop, a second
+crop from the first result. Nothing of the truth helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from laikaroto.character.template import CharacterTemplate, unpack
+from laikaroto.coords import FloatArray, transform_points
+from laikaroto.model.crop import WHOLE_DETAIL, Box, box_around, crop_matrix, cut_crop, cut_view
+from laikaroto.shapes.records import PlateInfo, Roto
+from laikaroto.training.dataset import Dataset, Example
+from laikaroto.training.losses import CurveIndex, Targets, actual_errors
+from laikaroto.training.network import Drawer, Drawing, Finder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Predictions for held-out examples.
+
+    values (F, P, 6) plate px; visible (F, P) bool; expected, actual (F, P): error estimate
+    and error as ``losses.actual_errors`` counts it, plate px.
+    """
+
+    examples: tuple[Example, ...]
+    values: FloatArray
+    visible: NDArray[np.bool_]
+    expected: FloatArray
+    actual: FloatArray
+
+    def error_scale(self) -> float:
+        """What the estimates must be multiplied by to be right on average."""
+        seen = np.stack([example.known & example.visible for example in self.examples])
+        if not seen.any():
+            return 1.0
+        ratio = self.actual[seen].mean() / max(float(self.expected[seen].mean()), 1e-6)
+        return float(np.clip(ratio, 0.25, 20.0))
+
+
+def _find(finder: Finder, example: Example, size: tuple[int, int]) -> Box:
+    shrink = np.array([[WHOLE_DETAIL, 0.0, 0.0], [0.0, WHOLE_DETAIL, 0.0]])
+    picture = cut_view(example.whole.astype(np.float32), shrink, size)
+    image = torch.from_numpy(picture.transpose(2, 0, 1)[None].copy())
+    centre, side, _ = finder(image)
+    place = centre[0].numpy().astype(np.float64) * size * WHOLE_DETAIL
+    matrix = example.matrix
+    xy = matrix[:, :2] @ place + matrix[:, 2]
+    return Box(
+        float(xy[0]), float(xy[1]), float(side.exp()[0]) * size[0] * WHOLE_DETAIL * matrix[0, 0]
+    )
+
+
+def _draw(drawer: Drawer, example: Example, box: Box) -> tuple[Drawing, FloatArray]:
+    matrix = crop_matrix(box, drawer.size)
+    crop = cut_crop(example.head.astype(np.float32), matrix * example.scale, drawer.size)
+    return drawer(torch.from_numpy(crop.transpose(2, 0, 1)[None].copy())), matrix
+
+
+def _values(drawing: Drawing, tracks: int, size: int, matrix: FloatArray) -> FloatArray:
+    xy = drawing.xy[-1][0].numpy().astype(np.float64) * size
+    tangents = np.zeros((len(xy), 4))
+    tangents[tracks:] = drawing.tangents[0].numpy().astype(np.float64) * size
+    return transform_points(np.concatenate([xy, tangents], axis=1), matrix)
+
+
+@torch.no_grad()
+def predict_held_out(
+    drawer: Drawer, finder: Finder, dataset: Dataset, index: CurveIndex
+) -> HeldOut:
+    """Predict every example of a data set from its plate alone."""
+    drawer.eval()
+    finder.eval()
+    rows = []
+    for example in dataset.examples:
+        box = _find(finder, example, dataset.finder)
+        for _ in range(2):
+            drawing, matrix = _draw(drawer, example, box)
+            values = _values(drawing, dataset.tracks, drawer.size, matrix)
+            box = box_around(values[:, :2])
+        truth = _targets(example, matrix, drawer.size, dataset.tracks)
+        scale = float(matrix[0, 0]) * drawer.size / 256.0
+        rows.append(
+            (
+                values,
+                torch.sigmoid(drawing.visible)[0].numpy() > 0.5,
+                drawing.log_error.exp()[0].numpy() * scale,
+                actual_errors(drawing, truth, index)[0].numpy() * scale,
+            )
+        )
+    drawer.train()
+    finder.train()
+    arrays = [np.stack(column).astype(np.float64) for column in zip(*rows, strict=True)]
+    return HeldOut(dataset.examples, arrays[0], arrays[1].astype(bool), arrays[2], arrays[3])
+
+
+def _targets(example: Example, matrix: FloatArray, size: int, tracks: int) -> Targets:
+    linear = np.linalg.inv(matrix[:, :2])
+    back = np.column_stack([linear, -linear @ matrix[:, 2]])
+    values = torch.tensor(transform_points(example.values, back) / size, dtype=torch.float32)[None]
+    ones = torch.ones(1, len(example.values))
+    return Targets(values[..., :2], values[:, tracks:, 2:], ones, ones)
+
+
+def as_rotos(
+    held_out: HeldOut, template: CharacterTemplate, plates: Mapping[str, PlateInfo]
+) -> dict[str, tuple[Roto, Roto]]:
+    """Predicted and true roto of each held-out shot."""
+    found = {}
+    for shot in dict.fromkeys(example.shot for example in held_out.examples):
+        rows = [i for i, example in enumerate(held_out.examples) if example.shot == shot]
+        frames = [held_out.examples[i].frame for i in rows]
+        truth = np.stack([held_out.examples[i].values for i in rows])
+        seen = np.stack([held_out.examples[i].visible for i in rows])
+        found[shot] = (
+            unpack(
+                template, shot, plates[shot], frames, held_out.values[rows], held_out.visible[rows]
+            ),
+            unpack(template, shot, plates[shot], frames, truth, seen),
+        )
+    return found
+
+
+def choose_held_out(shots: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
+    """The shot to hold out: the one nearest to the average, so that the extremes are learned.
+
+    Returns:
+        One shot, or none where there is only one to learn from.
+    """
+    if len(shots) < 2:
+        return ()
+    poses = {shot: [] for shot in shots}  # type: dict[str, list[FloatArray]]
+    for example in dataset.examples:
+        if example.shot in poses and example.known.all():
+            middle = np.array([example.box.x, example.box.y])
+            poses[example.shot].append((example.values[:, :2] - middle) / example.box.side)
+    means = {shot: np.mean(rows, axis=0) for shot, rows in poses.items() if rows}
+    if not means:
+        return (sorted(shots)[-1],)
+    average = np.mean(list(means.values()), axis=0)
+    return (min(sorted(means), key=lambda shot: float(np.abs(means[shot] - average).mean())),)
