@@ -127,3 +127,11 @@ def test_commands_of_the_readme_exist() -> None:
     for script in (".ci/run", ".ci/debian-packages"):
         assert os.access(TOP / script, os.X_OK), script
     assert "make test" in (TOP / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("page", [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))],
+                         ids=lambda page: page.name)  # fmt: skip
+def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

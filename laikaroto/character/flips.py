@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from laikaroto.character.truth import TruthFault
+from laikaroto.character.truth import TruthFault, drawn_frames
 from laikaroto.coords import FloatArray
 from laikaroto.shapes.bezier import sample
 from laikaroto.shapes.records import Roto, ShapeFrame
@@ -35,7 +35,9 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
     Args:
         rotos: ground truth of all shots of one character.
     """
-    views = [(roto.shot, frame, _centres(roto, frame)) for roto in rotos for frame in _frames(roto)]
+    views = [
+        (roto.shot, frame, _centres(roto, frame)) for roto in rotos for frame in drawn_frames(roto)
+    ]
     pairs = _pairs({name for _, _, centres in views for name in centres})
     turns = _rolls([centres for _, _, centres in views], pairs)
     votes: dict[tuple[str, str], list[tuple[str, int, float]]] = {}
@@ -78,10 +80,6 @@ def _outvoted(name: str, kind: str, cast: list[tuple[str, int, float]]) -> Itera
             f"{len(telling)} frames of the training set",
             remedy=remedy,
         )  # fmt: skip
-
-
-def _frames(roto: Roto) -> list[int]:
-    return sorted({frame for shape in roto.shapes.values() for frame in shape.frames})
 
 
 def _centres(roto: Roto, frame: int) -> dict[str, FloatArray]:

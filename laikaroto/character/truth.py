@@ -86,6 +86,12 @@ def check_truth(
     return sorted(faults, key=lambda fault: fault.severity)
 
 
+def drawn_frames(roto: Roto) -> tuple[int, ...]:
+    """Frames on which any shape or tracking point is given, ascending."""
+    frames = {frame for shape in roto.shapes.values() for frame in shape.frames}
+    return tuple(sorted(frames.union(*roto.tracks.values())))
+
+
 def template_differences(roto: Roto, template: CharacterTemplate) -> list[str]:
     """How a roto differs from a template in names, closedness, corners and point counts."""
     return [
@@ -213,7 +219,7 @@ def _check_tracks(roto: Roto) -> Iterator[TruthFault]:
 def _check_frames(roto: Roto, plate_frames: Collection[int] | None) -> Iterator[TruthFault]:
     drawn = {name: set(shape.frames) for name, shape in roto.shapes.items()}
     drawn |= {name: set(track) for name, track in roto.tracks.items()}
-    everything = set().union(*drawn.values())
+    everything = set(drawn_frames(roto))
     if not everything:
         yield TruthFault(
             severity="error", shot=roto.shot, what="", frames=(),

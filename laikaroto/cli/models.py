@@ -47,8 +47,10 @@ def list_command(configs: Path, as_json: bool, character: str) -> None:
         if "damaged" in row:
             click.echo(f"{mark} {row['version']}  damaged: {row['damaged']}")
         else:
+            measured = row["curves_mean_px"]
             click.echo(
-                f"{mark} {row['version']}  {row['created']}  {row['steps']} steps  "
+                f"{mark} {row['version']}  {row['created']}  "
+                f"curves {'not measured' if measured is None else f'{measured:.2f} px'}  "
                 f"trained on {', '.join(row['training_shots'])}"
             )
 
@@ -109,7 +111,9 @@ def _folder(configs: Path, character: str) -> Path:
 
 
 def _summary(package: ModelPackage) -> dict[str, Any]:
-    return {"version": package.version, **package.info.model_dump(mode="json")}
+    # from shots that were held out; None where there was only one shot
+    figures = {name: package.metrics.get(name) for name in ("curves_mean_px", "tracks_mean_px")}
+    return {"version": package.version, **package.info.model_dump(mode="json"), **figures}
 
 
 def _say_current(character: str, version: str, as_json: bool) -> None:

@@ -159,15 +159,14 @@ def _look_at_plates(
     show: Show, roto: Roto
 ) -> tuple[tuple[int, ...] | None, tuple[int, int] | None, list[TruthFault]]:
     """Plate frames and size of a shot, as far as they can be told, and what is wrong there."""
+    from laikaroto.character.truth import drawn_frames
     from laikaroto.plate.sequence import check_sequence, find_sequence
 
     try:
         found = find_sequence(show.plate_template(roto.shot), shot=roto.shot)
     except LaikarotoError as error:
         return None, None, [_shot_fault(roto.shot, str(error), "put the plates in place")]
-    drawn = {frame for shape in roto.shapes.values() for frame in shape.frames}
-    drawn |= {frame for track in roto.tracks.values() for frame in track}
-    wanted = sorted(drawn & set(found.frames))
+    wanted = sorted(set(drawn_frames(roto)) & set(found.frames))
     if not wanted:
         return found.frames, None, []
     try:
@@ -189,7 +188,9 @@ def _read_all(character: str, files: Sequence[Path], shot: str | None) -> list[R
     """Read every file; all that is wrong with any of them in one error."""
     import dataclasses
 
+    from laikaroto.character.truth import drawn_frames
     from laikaroto.config import check_name
+    from laikaroto.shapes.records import FrameNote
     from laikaroto.sidecar.schema import read_roto
 
     rotos: list[Roto] = []
@@ -203,6 +204,9 @@ def _read_all(character: str, files: Sequence[Path], shot: str | None) -> list[R
             continue
         if shot is not None:
             roto = dataclasses.replace(roto, shot=check_name(shot, "shot"))
+        # Drawn frames count as frames, whether or not the file's own list names them.
+        notes = {frame: roto.frames.get(frame, FrameNote()) for frame in drawn_frames(roto)}
+        roto = dataclasses.replace(roto, frames=notes)
         if roto.character != character:
             faults.append(f"{path}: character: wanted {character!r}, got {roto.character!r}")
         if roto.shot in seen:

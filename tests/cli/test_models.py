@@ -26,7 +26,9 @@ def make_package(models: Path, *, created: str) -> str:
     with building(models) as folder:
         (folder / "model.json").write_text(info.model_dump_json())
         write_template(folder / "template.json", template_from(read_roto(TRUTH)))
-        (folder / "metrics.json").write_text('{"curves_all": {"mean_px": 0.75}}')
+        (folder / "metrics.json").write_text(
+            '{"curves_mean_px": 0.754, "tracks_mean_px": 1.2, "shots": {"tr03": {"width": 640}}}'
+        )
         (folder / "drawer.xml").write_text("<net/>")
         return publish(folder, models)
 
@@ -55,6 +57,7 @@ def test_list_marks_the_current_one(laikaroto, sample_configs: Path, models: Pat
     lines = laikaroto("models", "list", "hero", "--configs", sample_configs).out.splitlines()
     assert [line[:6] for line in lines] == ["  v001", "  v002", "* v003"]
     assert "2026-01-02" in lines[1] and "trained on tr01, tr02" in lines[1]
+    assert "curves 0.75 px" in lines[1]
 
 
 def test_list_tells_damaged_ones(laikaroto, sample_configs: Path, models: Path) -> None:
@@ -67,7 +70,7 @@ def test_list_tells_damaged_ones(laikaroto, sample_configs: Path, models: Path) 
 
 def test_show(laikaroto, sample_configs: Path, models: Path) -> None:
     ran = laikaroto("models", "show", "hero", "--configs", sample_configs)
-    assert "version: v003" in ran.out and "metrics.curves_all.mean_px: 0.75" in ran.out
+    assert "version: v003" in ran.out and "metrics.shots.tr03.width: 640" in ran.out
     ran = laikaroto("models", "show", "hero", "v001", "--configs", sample_configs, "--json")
     data = json.loads(ran.out)
     assert (data["version"], data["training_shots"]) == ("v001", ["tr01", "tr02"])

@@ -47,6 +47,18 @@ def test_the_first_import_writes_the_template(laikaroto, sample_configs: Path) -
     assert {s.name for s in made.shapes if not s.closed} == {"seam_L", "seam_R", "seam_bridge"}
 
 
+def test_frames_are_those_that_are_drawn(laikaroto, sample_configs: Path, tmp_path: Path) -> None:
+    def forget(data: dict[str, Any]) -> None:
+        data["frames"] = {"1002": {"hold_of": 1001}, "2000": {}}
+
+    file = changed(tmp_path, forget)
+    assert laikaroto("truth", "import", "hero", file, "--configs", sample_configs).code == 0
+    (path,) = (sample_configs.parent / "sample/training_set/hero").iterdir()
+    frames = json.loads(path.read_text())["frames"]
+    assert list(frames) == [str(frame) for frame in range(1001, 1009)]
+    assert frames["1002"]["hold_of"] == 1001
+
+
 def test_importing_the_same_again_changes_nothing(laikaroto, sample_configs: Path) -> None:
     for _ in range(2):
         ran = laikaroto("truth", "import", "hero", *FILES, "--configs", sample_configs, "--json")
