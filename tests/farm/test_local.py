@@ -226,6 +226,38 @@ def test_a_request_survives_its_client(farm: LocalFarm, tmp_path: Path) -> None:
     assert done.state is JobState.SUCCEEDED
 
 
+@pytest.mark.parametrize("moment", ["ledger.add", "_write_whole", "_clear"])
+def test_supervisor_killed_while_it_takes_a_job_in(
+    farm: LocalFarm, tmp_path: Path, moment: str
+) -> None:
+    out = tmp_path / "out"
+    die = "lambda *_: supervisor.os.kill(supervisor.os.getpid(), 9)"
+    owner = "ledger.Ledger.add" if moment == "ledger.add" else f"supervisor.inbox.{moment}"
+    farm.start(f"{owner} = {die}")
+    sent = farm.engine.submit(job(stamp(out, "x")))  # in the end the client does it itself
+    assert not sent.existing
+    farm.end(0)
+    farm.start()
+    (done,) = farm.engine.wait([sent.job], timeout_s=30)
+    assert done.state is JobState.SUCCEEDED and lines(out) == ["x"]
+    assert len(farm.engine.jobs()) == 1 and list((farm.state / "inbox").iterdir()) == []
+
+
+def test_queue_that_has_shrunk_fails_what_no_longer_fits(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    large = LocalFarm(tmp_path, slots=4)
+    big = large.engine.submit(job(stamp(out, "big", amounts={"amount.worker.vcpu": 4}))).job
+    small = large.engine.submit(job(stamp(out, "small"))).job
+    farm = LocalFarm(tmp_path, slots=2).start()
+    try:
+        failed, done = farm.engine.wait([big, small], timeout_s=30)
+    finally:
+        farm.end()
+    assert done.state is JobState.SUCCEEDED and lines(out) == ["small"]
+    (task,) = failed.tasks(TaskState.FAILED)
+    assert "4 CPUs (here: 2 in 2 slots)" in task.message and task.attempt == 0
+
+
 def test_second_supervisor_is_refused(farm: LocalFarm, tmp_path: Path) -> None:
     farm.start()
     other = LocalFarm(tmp_path)

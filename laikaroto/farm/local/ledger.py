@@ -19,7 +19,7 @@ from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
 from laikaroto.farm.bundle import Bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
-from laikaroto.farm.plan import JobPlan
+from laikaroto.farm.plan import JobPlan, Requirements
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
 _DONE = ("succeeded", "skipped")
@@ -47,8 +47,7 @@ class Work:
     index: int
     attempt: int
     parameters: str
-    cpus: int | None
-    memory_mib: int
+    requirements: Requirements
 
 
 class Ledger:
@@ -193,7 +192,7 @@ class Ledger:
         return Work(
             task=row["id"], token=secrets.token_hex(8), job=job["name"], step=row["name"],
             index=row["idx"], attempt=row["attempt"] + 1, parameters=row["parameters"],
-            cpus=row["cpus"], memory_mib=row["memory_mib"],
+            requirements=Requirements(cpus=row["cpus"], memory_mib=row["memory_mib"]),
         )  # fmt: skip
 
     def start(self, work: Work) -> None:
@@ -212,6 +211,14 @@ class Ledger:
         self._db.execute(
             "UPDATE jobs SET started = coalesce(started, ?) WHERE name = ?", (now, work.job)
         )
+
+    def refuse(self, work: Work, why: str) -> None:
+        """Let a task fail without an attempt."""
+        self._db.execute(
+            "UPDATE tasks SET state = 'failed', ended = ?, message = ? WHERE id = ?",
+            (time.time(), why, work.task),
+        )
+        self._settle(self._job(work.job)["id"])
 
     def progress(self, token: str, fraction: float | None, message: str) -> None:
         """Note how far a running attempt says it is; ignored if it is no longer current."""

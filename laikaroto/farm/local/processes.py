@@ -21,7 +21,7 @@ MARK = "LAIKAROTO_TASK"
 
 def mark(state: Path, token: str) -> str:
     """Value of the mark for one attempt (or one slot) of the queue in ``state``."""
-    return f"{state}#{token}"
+    return f"{os.path.realpath(state)}#{token}"
 
 
 def marked(state: Path, token: str | None = None) -> set[int]:

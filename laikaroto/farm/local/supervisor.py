@@ -31,6 +31,7 @@ from laikaroto.farm.local.processes import MARK, kill_marked, mark
 
 _LOG = logging.getLogger("laikaroto.farm")
 POLL_S = 0.1
+HASTE_S = 0.005  # between looks into the inbox for a moment after a request: more may follow
 LOOK_S = 0.5  # how often tasks are looked for that only waited for a time
 LEASE_S = 60.0  # a slot that is silent for so long is taken for dead
 _LEAVE_S = 5.0  # time slots get to kill their payloads when the farm stops
@@ -74,6 +75,7 @@ class Supervisor:
     _stop: bool = False
     _drain: bool = False
     _looked: float = 0.0
+    _asked: float = 0.0
 
     def run(self) -> None:
         """Own the queue and serve it.
@@ -124,11 +126,13 @@ class Supervisor:
         return {number: signal.signal(number, handler) for number, handler in wanted.items()}
 
     def _serve(self, ledger: Ledger, capacity: Capacity) -> None:
+        self._new_slot()  # a slot takes a moment to start: have one at hand
         while not self._stop:
             changed = self._hear(ledger)
             if inbox.pending(self.state):
                 self._kill(inbox.take_requests(self.state, ledger, capacity))
                 changed = True
+                self._asked = time.monotonic()
             self._bury(ledger)
             now = time.monotonic()
             if (changed or now - self._looked > LOOK_S) and not self._drain:
@@ -144,7 +148,8 @@ class Supervisor:
 
     def _hear(self, ledger: Ledger) -> bool:
         """Read what slots report, waiting a moment for it; True if a task ended."""
-        ready = self._selector.select(timeout=POLL_S)
+        asked = time.monotonic() - self._asked < POLL_S
+        ready = self._selector.select(timeout=HASTE_S if asked else POLL_S)
         messages: list[tuple[SlotProcess, dict[str, Any]]] = []
         for key, _ in ready:
             slot: SlotProcess = key.data
@@ -220,17 +225,25 @@ class Supervisor:
             self._order(
                 slot, kind="run", token=work.token, job=work.job, step=work.step,
                 index=work.index, attempt=work.attempt, parameters=json.loads(work.parameters),
-                threads=capacity.threads_for(work.cpus),
+                threads=capacity.threads_for(work.requirements.cpus),
                 timeout_s=parse_duration(self.queue.task_timeout),
             )  # fmt: skip
 
     def _fitting(self, ledger: Ledger, capacity: Capacity) -> Work | None:
         """The next task, if it fits into what the running ones leave."""
         busy = [slot.work for slot in self._slots if slot.work is not None]
-        if len(busy) >= capacity.slots or (work := ledger.next_work()) is None:
+        if len(busy) >= capacity.slots:
             return None
-        cpus = sum(capacity.threads_for(other.cpus) for other in [*busy, work])
-        memory = sum(other.memory_mib for other in [*busy, work])
+        while (work := ledger.next_work()) is not None:
+            why = capacity.refusal(work.step, work.requirements)
+            if why is None:
+                break
+            with ledger.transaction():  # the queue has shrunk since; it must not block others
+                ledger.refuse(work, why)
+        if work is None:
+            return None
+        cpus = sum(capacity.threads_for(other.requirements.cpus) for other in [*busy, work])
+        memory = sum(other.requirements.memory_mib for other in [*busy, work])
         fits = cpus <= capacity.cpus and memory <= capacity.memory_mib
         return work if fits else None
 
