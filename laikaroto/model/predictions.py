@@ -25,8 +25,9 @@ class Predictions:
 
     frames (F,) int64; values (F, P, 6) control points, tangents 0 for tracking points;
     visible (F, P) probability; error_px (F, P) expected error; box (F, 3) head centre and
-    side; found (F,) 0-1, how sure the finder is; look (F, H, W) float32 small log-encoded
-    picture of the head's luminance and surroundings, to tell holds from new poses.
+    side; found (F,) 0-1, how sure the finder is; moved (F, 3) how the head's picture
+    moved since the frame before: across, down, and locally at most (``plate.motion``);
+    infinite where that is not known.
     """
 
     frames: NDArray[np.int64]
@@ -35,13 +36,14 @@ class Predictions:
     error_px: FloatArray
     box: FloatArray
     found: FloatArray
-    look: NDArray[np.float32]
+    moved: FloatArray
 
 
 def join_predictions(chunks: Sequence[Predictions]) -> Predictions:
     """Join chunks into one run, sorted by frame."""
     joined = {
-        f.name: np.concatenate([getattr(chunk, f.name) for chunk in chunks]) for f in fields(Predictions)
+        f.name: np.concatenate([getattr(chunk, f.name) for chunk in chunks])
+        for f in fields(Predictions)
     }
     order = np.argsort(joined["frames"], kind="stable")
     return Predictions(**{name: value[order] for name, value in joined.items()})

@@ -1,0 +1,1 @@
+"""From what the network says of single frames to one settled animation of the shot."""
