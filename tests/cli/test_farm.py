@@ -118,8 +118,12 @@ def test_farm_run_until_idle(call: Callable[..., Any], engine: Engine, tmp_path:
     assert lines(out) == ["x", "y"]
 
 
-def test_submitted_job_runs_its_real_steps(call: Callable[..., Any], sample_configs: Path) -> None:
+def test_submitted_job_runs_its_real_steps(
+    call: Callable[..., Any], sample_configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a model the first step says so, and nothing behind it runs."""
+    # tasks run in folders of their own, so an uninstalled source tree has to be named
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     call("farm", "start")
     ran = call("submit", "shot", "ta01", "--character", "hero", "--wait", code=1)
     assert "check/0" in ran.err
