@@ -48,6 +48,9 @@ Reader = Callable[[Sequence[int]], Iterator[tuple[int, Image]]]
 #: Shift across and down, as shares of the crop's side, scale and turn (radians) of each look.
 LOOKS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.05, 0.03), (-0.01, -0.02, 0.97, -0.03))
 
+#: What the networks of a package give.
+OUTPUTS = frozenset({"centre", "side", "found", "points", "tangents", "visible", "error"})
+
 _WINDOW_BYTES = 256 * 2**20
 _WINDOW_MOST = 16
 _SURE = 0.5  # of the finder
@@ -255,11 +258,13 @@ def _compile(
 
 def _run(compiled: Any, pictures: Sequence[Image]) -> list[dict[str, Any]]:
     """Run pictures (h, w, 3) through a network; outputs by name, without the batch axis."""
-    names = [output.get_any_name() for output in compiled.outputs]
+    names = {output: sorted(output.get_names() & OUTPUTS)[0] for output in compiled.outputs}
     results: list[dict[str, Any]] = [{} for _ in pictures]
 
     def keep(request: Any, index: int) -> None:
-        results[index] = {name: request.get_tensor(name).data[0].copy() for name in names}
+        results[index] = {
+            name: request.get_tensor(output).data[0].copy() for output, name in names.items()
+        }
 
     queue = ov.AsyncInferQueue(compiled)
     queue.set_callback(keep)

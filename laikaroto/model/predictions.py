@@ -38,6 +38,18 @@ class Predictions:
     found: FloatArray
     moved: FloatArray
 
+    def pick(self, frames: Sequence[int]) -> Predictions:
+        """These frames, in this order; of a frame that is there twice, the first.
+
+        Raises:
+            KeyError: a frame is not there.
+        """
+        rows: dict[int, int] = {}
+        for row, frame in enumerate(self.frames.tolist()):
+            rows.setdefault(frame, row)
+        order = [rows[frame] for frame in frames]
+        return Predictions(**{f.name: getattr(self, f.name)[order] for f in fields(self)})
+
 
 def join_predictions(chunks: Sequence[Predictions]) -> Predictions:
     """Join chunks into one run, sorted by frame."""

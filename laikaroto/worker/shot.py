@@ -1,0 +1,365 @@
+"""The tasks of a shot's job: check, predict, solve, mattes, publish, review.
+
+Each step reads what the ones before left in the job's working folder (``shot_job``), may run
+on another host, and may be run again after a crash. ``predict`` and ``mattes`` are cut into
+chunks of frames that run side by side; only ``publish`` and ``review`` write outside the
+folder.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto import __version__
+from laikaroto.errors import LaikarotoError, ModelError, write_failure
+from laikaroto.frames import format_frames
+from laikaroto.matte.layers import matte_layers
+from laikaroto.model.package import ModelPackage, load_package, resolve_version
+from laikaroto.plate.sequence import check_sequence, digest_sequence, find_sequence
+from laikaroto.shapes.records import Roto, ShapeFrame
+from laikaroto.show import Show
+from laikaroto.sidecar.publish import building, versions
+from laikaroto.sidecar.publish import publish as publish_version
+from laikaroto.sidecar.schema import read_roto, write_roto
+from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
+
+if TYPE_CHECKING:
+    from laikaroto.model.predictions import Predictions
+
+Report = Callable[[float, str], None]
+
+
+def check(
+    show: Show,
+    *,
+    shot: str,
+    character: str,
+    frames: Sequence[int] | None,
+    model: str,
+    run: Path,
+    report: Report,
+) -> None:
+    """Check plates and model, and write down what the later tasks work on.
+
+    Args:
+        show: the show.
+        shot: its name.
+        character: its name.
+        frames: which; None for every one from the first to the last.
+        model: version of the model, or ``current``: what that is now, it stays for this job.
+        run: working folder of the job.
+        report: told how far it is.
+
+    Raises:
+        UsageError: there is no such shot or character.
+        PlateError: a plate is missing, damaged or of another size; every fault is told.
+        ModelError: there is no such model, or it is damaged.
+        ConfigError: the mattes do not fit the character's shapes.
+    """
+    config = show.character(character)
+    plates = show.configs.show.plates
+    report(0.0, f"{shot}: checking plates")
+    sequence = find_sequence(show.plate_template(shot), shot=shot)
+    header = check_sequence(sequence, plates, frames)
+    wanted = sequence.frames if frames is None else tuple(sorted(set(frames)))
+    report(0.3, f"{shot}: checking the model of {character}")
+    models = show.models_folder(character)
+    package = load_package(models / resolve_version(models, model))
+    if package.template.character != character:
+        raise ModelError(
+            f"{package.folder}: is a model of {package.template.character!r}, wanted {character!r}"
+        )
+    matte_layers(config.mattes, package.template.closed_shapes())
+    report(0.5, f"{shot}: reading {len(wanted)} plates for their checksum")
+    JobFolder(run).write_job(
+        ShotJob(
+            shot=shot,
+            character=character,
+            frames=wanted,
+            width=header.width,
+            height=header.height,
+            pixel_aspect=header.pixel_aspect,
+            fps=show.configs.show.fps,
+            plates_digest=digest_sequence(sequence, wanted),
+            model=package.version,
+            model_digest=package.digest,
+            token=secrets.token_hex(16),
+        )
+    )
+    report(1.0, f"{shot}: {len(wanted)} frames, model {package.version}")
+
+
+def predict(
+    show: Show,
+    *,
+    shot: str,
+    character: str,
+    frames: Sequence[int] | None,
+    run: Path,
+    report: Report,
+) -> None:
+    """Run the networks over some frames and keep what they say.
+
+    Raises:
+        UsageError: frames that were not checked. PlateError: a plate cannot be read.
+        ModelError: the model is damaged or was changed since the check.
+    """
+    from laikaroto.model.engine import Engine
+    from laikaroto.model.predictions import write_predictions
+    from laikaroto.plate.reading import read_ahead
+
+    folder = JobFolder(run)
+    job = folder.read_job(shot=shot, character=character)
+    chosen = job.pick(frames)
+    path = folder.predictions / f"{chosen[0]}-{chosen[-1]}.npz"
+    sweep(folder.predictions, path.name)
+    report(0.0, "loading the model")
+    engine = Engine(_package(show, job))
+    sequence = find_sequence(show.plate_template(shot), shot=shot)
+    config = show.configs.show.plates
+
+    def read(numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        return read_ahead(sequence, numbers, config)
+
+    earlier = [frame for frame in job.frames if frame < chosen[0]]
+    predictions = engine.predict(
+        chosen, read, before=earlier[-1] if earlier else None, report=report
+    )
+    write_predictions(path, predictions)
+    report(1.0, f"frames {format_frames(chosen)} predicted")
+
+
+def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -> None:
+    """Settle the whole shot and write its roto.json into the job's folder.
+
+    Raises:
+        LaikarotoError: predictions of some frames are missing.
+    """
+    from laikaroto.tracking.solve import solve_shot
+
+    folder = JobFolder(run)
+    job = folder.read_job(shot=shot, character=character)
+    sweep(run, folder.roto.name)
+    package = _package(show, job)
+    report(0.1, "reading predictions")
+    predictions = _gather(folder, job)
+    report(0.3, f"settling {len(job.frames)} frames")
+    roto = solve_shot(
+        predictions,
+        package.template,
+        shot=shot,
+        plate=job.plate,
+        review=show.character(character).review,
+        provenance=_provenance(package, job),
+    )
+    report(0.9, "writing roto.json")
+    write_roto(folder.roto, roto)
+    flagged = sum(note.flagged for note in roto.frames.values())
+    report(1.0, f"settled; {flagged} of {len(job.frames)} frames to look at")
+
+
+def mattes(
+    show: Show,
+    *,
+    shot: str,
+    character: str,
+    frames: Sequence[int] | None,
+    run: Path,
+    report: Report,
+) -> None:
+    """Rasterise the mattes of some frames: one file for each layer, empty where all is hidden.
+
+    Raises:
+        SidecarError: the shot is not settled yet.
+    """
+    from laikaroto.matte.exr import write_matte
+
+    folder = JobFolder(run)
+    job = folder.read_job(shot=shot, character=character)
+    roto = read_roto(folder.roto)
+    config = show.character(character).mattes
+    layers = _layers(show, character, roto)
+    chosen = job.pick(frames)
+    try:
+        folder.mattes.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(folder.mattes, error) from error
+    for count, frame in enumerate(chosen):
+        for layer, names in layers.items():
+            path = folder.matte(layer, frame)
+            sweep(folder.mattes, path.name)
+            write_matte(
+                path,
+                _cover([roto.shapes[name].frames[frame] for name in names], job),
+                channels=config.channels,
+                fps=job.fps,
+                pixel_aspect=job.pixel_aspect,
+                frame=frame,
+            )
+        report((count + 1) / len(chosen), f"frame {frame}: {len(layers)} mattes")
+
+
+def publish(show: Show, *, shot: str, character: str, run: Path, report: Report) -> str:
+    """Make the job's result the next version of the shot; done twice, it is one version.
+
+    Raises:
+        SidecarError: something is missing from the result.
+        TryAgainError: the disk refuses; earlier versions are intact.
+    """
+    folder = JobFolder(run)
+    job = folder.read_job(shot=shot, character=character)
+    parent = show.sidecar_folder(shot, character, "v001").parent
+    if (version := folder.read_published() or _published_before(parent, job)) is not None:
+        folder.write_published(version)
+        report(1.0, f"{version} was published before")
+        return version
+    roto = read_roto(folder.roto)
+    layers = _layers(show, character, roto)
+    sweep(folder.predictions)
+    sweep(folder.mattes)
+    with building(parent) as build:
+        _copy_mattes(folder, build, job, list(layers), report)
+
+        def stamp(version: str, target: Path) -> None:
+            stamped = replace(roto, version=version)
+            write_roto(target / "roto.json", stamped)
+            text = json.dumps(_summary(stamped, job), indent=1) + "\n"
+            (target / "report.json").write_text(text, encoding="utf-8")
+
+        report(0.9, "writing manifest")
+        version = publish_version(build, parent, stamp=stamp)
+    folder.write_published(version)
+    report(1.0, f"{version} published")
+    return version
+
+
+def review(show: Show, *, shot: str, character: str, run: Path, report: Report) -> None:
+    """Write the review page of the version that this job has published.
+
+    Raises:
+        LaikarotoError: nothing is published yet.
+    """
+    from laikaroto.review.version import review_version
+
+    folder = JobFolder(run)
+    folder.read_job(shot=shot, character=character)
+    version = folder.read_published()
+    if version is None:
+        raise LaikarotoError(f"shot {shot}: is not published yet; run the publish task first")
+    report(0.1, "making the review page")
+    page = review_version(show, shot=shot, folder=show.sidecar_folder(shot, character, version))
+    report(1.0, f"review page {page}")
+
+
+def _package(show: Show, job: ShotJob) -> ModelPackage:
+    """The model that the check has chosen."""
+    package = load_package(show.models_folder(job.character) / job.model)
+    if package.digest != job.model_digest:
+        raise ModelError(
+            f"{package.folder}: is not the model that this job was checked with; submit it again"
+        )
+    return package
+
+
+def _gather(folder: JobFolder, job: ShotJob) -> Predictions:
+    """Predictions of all frames, each once."""
+    from laikaroto.model.predictions import join_predictions, read_predictions
+
+    chunks = [read_predictions(path) for path in sorted(folder.predictions.glob("[!.]*.npz"))]
+    there = {int(frame) for chunk in chunks for frame in chunk.frames}
+    if missing := sorted(set(job.frames) - there):
+        raise LaikarotoError(
+            f"shot {job.shot}: frames {format_frames(missing)} are not predicted in "
+            f"{folder.predictions}; run their predict tasks again"
+        )
+    return join_predictions(chunks).pick(job.frames)
+
+
+def _provenance(package: ModelPackage, job: ShotJob) -> dict[str, Any]:
+    return {
+        "model": {"version": package.version, "sha256": package.digest},
+        "laikaroto": __version__,
+        "plates": {"frames": format_frames(job.frames), "sha256": job.plates_digest},
+        "corrections": [],
+        "seed": package.info.seed,
+    }
+
+
+def _layers(show: Show, character: str, roto: Roto) -> dict[str, tuple[str, ...]]:
+    closed = [name for name, shape in roto.shapes.items() if shape.closed]
+    return matte_layers(show.character(character).mattes, closed)
+
+
+def _cover(shapes: Sequence[ShapeFrame], job: ShotJob) -> NDArray[np.float32]:
+    from laikaroto.matte.rasterize import rasterize
+
+    drawn = [shape.points for shape in shapes if shape.visible]
+    return rasterize(drawn, width=job.width, height=job.height)
+
+
+def _published_before(parent: Path, job: ShotJob) -> str | None:
+    """The version that an earlier attempt published but did not live to tell."""
+    for version in reversed(versions(parent)):
+        try:
+            document = json.loads((parent / version / "report.json").read_bytes())
+        except (OSError, ValueError):
+            continue
+        if document.get("job") == job.token:
+            return version
+    return None
+
+
+def _copy_mattes(
+    folder: JobFolder, build: Path, job: ShotJob, layers: Sequence[str], report: Report
+) -> None:
+    paths = [(folder.matte(layer, frame), frame) for frame in job.frames for layer in layers]
+    if missing := sorted({frame for path, frame in paths if not path.is_file()}):
+        raise LaikarotoError(
+            f"shot {job.shot}: mattes of frames {format_frames(missing)} are missing in "
+            f"{folder.mattes}; run their matte tasks again"
+        )
+    target = build / "matte"
+    try:
+        target.mkdir()
+        for count, (path, frame) in enumerate(paths):
+            shutil.copyfile(path, target / path.name)
+            report(0.9 * (count + 1) / len(paths), f"frame {frame} copied")
+    except OSError as error:
+        raise write_failure(target, error) from error
+
+
+def _summary(roto: Roto, job: ShotJob) -> dict[str, Any]:
+    """report.json: what a script or a supervisor wants to know first."""
+    shapes = {}
+    for name, shape in roto.shapes.items():
+        seen = [frame for frame in shape.frames.values() if frame.visible]
+        errors = [f.expected_error_px for f in seen if f.expected_error_px is not None]
+        shapes[name] = {
+            "visible_frames": len(seen),
+            "expected_error_px": round(float(np.mean(errors)), 3) if errors else None,
+        }
+    return {
+        "schema": "laikaroto.report/1",
+        "shot": roto.shot,
+        "character": roto.character,
+        "version": roto.version,
+        "job": job.token,
+        "model": job.model,
+        "frames": len(roto.frames),
+        "holds": sum(note.hold_of is not None for note in roto.frames.values()),
+        "flagged": {
+            str(frame): list(note.reasons)
+            for frame, note in sorted(roto.frames.items())
+            if note.flagged
+        },
+        "shapes": shapes,
+    }

@@ -1,0 +1,45 @@
+"""A small model package with weights that were never trained, made like a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from laikaroto.character.template import CharacterTemplate, template_from, write_template
+from laikaroto.model.package import ModelInfo, promote
+from laikaroto.sidecar.publish import building, publish
+from laikaroto.sidecar.schema import read_roto
+
+CROP_PX = 128
+FINDER_SIZE = (128, 96)
+
+
+def sample_template(truth: Path) -> CharacterTemplate:
+    """Template of the sample show's puppet; ``truth`` is a folder of its roto.json files."""
+    return template_from(read_roto(truth / "tr01.roto.json"))
+
+
+def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -> str:
+    """Publish a package with random weights as the current version; returns the version."""
+    import torch
+
+    from laikaroto.training.export import export_networks
+    from laikaroto.training.network import Drawer, Finder
+
+    torch.manual_seed(seed)
+    tangents = torch.zeros(template.control_count, 4)
+    drawer = Drawer(len(template.tracks), template.control_count, tangents, size=CROP_PX)
+    for layer in (*drawer.shift, drawer.tangents, drawer.log_error):
+        torch.nn.init.normal_(layer.weight, std=0.02)
+    with building(models) as folder:
+        export_networks(folder, drawer, Finder(), finder_size=FINDER_SIZE, error_scale=1.0)
+        info = ModelInfo(
+            character=template.character, created="2020-01-01T00:00:00+00:00", laikaroto="0",
+            seed=seed, steps=0, seconds=0.0, crop_px=CROP_PX, finder_size=FINDER_SIZE,
+            error_scale=1.0, training_shots=(), validation_shots=(),
+        )  # fmt: skip
+        (folder / "model.json").write_text(info.model_dump_json())
+        write_template(folder / "template.json", template)
+        (folder / "metrics.json").write_text("{}")
+        version = publish(folder, models)
+    promote(models, version)
+    return version
