@@ -64,14 +64,10 @@ def building(parent: Path) -> Iterator[Path]:
     Raises:
         TryAgainError: ``parent`` cannot be written.
     """
-    folder = parent / f"{_BUILD_PREFIX}{secrets.token_hex(6)}"
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with _locked(parent):
-            _sweep(parent)
-            folder.mkdir()
-            descriptor = os.open(folder, os.O_RDONLY)
-            _try_lock(descriptor)
+        _sweep(parent)
+        folder, descriptor = _make_locked(parent)
     except OSError as error:
         raise write_failure(parent, error) from error
     try:
@@ -199,16 +195,19 @@ def _sync_file(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    # Held only while a build folder is made or swept, so waiting for it is short.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # no locks here (NFS): the age rule in _sweep decides
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _make_locked(parent: Path) -> tuple[Path, int]:
+    """A new build folder and the descriptor that holds its lock."""
+    while True:
+        folder = parent / f"{_BUILD_PREFIX}{secrets.token_hex(6)}"
+        folder.mkdir()
+        # Between the two calls another process may sweep it: unlocked, it looks abandoned.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # no locks here (NFS): the age rule in _sweep decides
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool | None:

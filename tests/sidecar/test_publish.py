@@ -228,6 +228,33 @@ def test_a_build_of_a_living_process_is_not_swept(tmp_path: Path) -> None:
         finish(child)
 
 
+def test_a_folder_can_be_built_inside_a_folder_that_is_being_built(tmp_path: Path) -> None:
+    with building(tmp_path) as folder:
+        with building(folder) as inner:
+            (inner / "page.html").write_text("x")
+            inner.rename(folder / "report")
+        assert publish(folder, tmp_path) == "v001"
+    assert everything(tmp_path / "v001") == [MANIFEST, "report/page.html"]
+
+
+def test_a_build_folder_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    mkdir = Path.mkdir
+
+    def swept_once(path: Path, *args: object, **kwargs: object) -> None:
+        mkdir(path, *args, **kwargs)  # type: ignore[arg-type]
+        if path.name.startswith(".building."):
+            made.append(path)
+            if len(made) == 1:
+                path.rmdir()  # what another process does at this very moment
+
+    monkeypatch.setattr(Path, "mkdir", swept_once)
+    with building(tmp_path) as folder:
+        assert folder.is_dir() and folder == made[1] != made[0]
+
+
 def test_other_hidden_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".snapshot").mkdir()
     publish_one(tmp_path)
