@@ -62,7 +62,8 @@ def train(
     click.echo(f"model {version} in {package.folder}")
     if figures["curves_mean_px"] is not None:
         click.echo(
-            f"held out {', '.join(figures['held_out'])}: points {figures['tracks_mean_px']:.2f} px, "
+            f"held out {', '.join(figures['held_out'])}: "
+            f"points {figures['tracks_mean_px']:.2f} px, "
             f"curves {figures['curves_mean_px']:.2f} px"
         )
     click.echo(f"report: {package.folder / 'report' / 'index.html'}")

@@ -243,19 +243,21 @@ class Course:
         return predict_held_out(state.average_drawer, state.average_finder, held_out, index)
 
 
-def _errors(course: Course, held_out: HeldOut) -> tuple[float, float]:
+def _errors(course: Course, held_out: HeldOut) -> tuple[float | None, float | None]:
     """Mean error of tracking points and curves on the held-out shots, plate px."""
     results = [
-        evaluate(prediction, truth).to_dict()
+        evaluate(prediction, truth)
         for prediction, truth in as_rotos(held_out, course.template, course.plates).values()
     ]
-    tracks = [r["tracks"]["mean_px"] for r in results if r["tracks"]["mean_px"] is not None]
-    curves = [r["curves"]["mean_px"] for r in results if r["curves"]["mean_px"] is not None]
-    nan = float("nan")
     return (
-        sum(tracks) / len(tracks) if tracks else nan,
-        sum(curves) / len(curves) if curves else nan,
+        _mean([result.tracks_all.mean_px for result in results]),
+        _mean([result.curves_all.mean_px for result in results]),
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _clock(seconds: float) -> str:
@@ -389,8 +391,7 @@ def _line(course: Course, state: State) -> str:
     text = f"step {state.step}  loss {row['loss']:.2f}"
     measured = [r for r in state.history if "validation_curves_px" in r]
     if measured:
-        text += (
-            f"  held-out points {measured[-1]['validation_tracks_px']:.2f} px"
-            f" curves {measured[-1]['validation_curves_px']:.2f} px"
-        )
+        for name in ("tracks", "curves"):
+            value = measured[-1][f"validation_{name}_px"]
+            text += f"  held-out {name} " + ("unknown" if value is None else f"{value:.2f} px")
     return f"{text}  {_clock(course.settings.budget_s - state.seconds)} left"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -212,7 +213,9 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
         report(0.4, "writing the report")
 
         def stamp(version: str, target: Path) -> None:
-            _write_report(show, course, state, version, target / "report")
+            # the page locks the folder it is built in, so it is not built in a build folder
+            page = _write_report(show, course, state, version, run / "report")
+            shutil.copytree(page.parent, target / "report", dirs_exist_ok=True)
 
         version = publish(folder, parent, stamp=stamp)
     write_file(done, json.dumps({"version": version}).encode())
@@ -238,7 +241,7 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
     )
 
 
-def _write_report(show: Show, course: Any, state: Any, version: str, folder: Path) -> None:
+def _write_report(show: Show, course: Any, state: Any, version: str, folder: Path) -> Path:
     from laikaroto.review.training_page import (
         HistoryRow,
         Phase,
@@ -251,7 +254,7 @@ def _write_report(show: Show, course: Any, state: Any, version: str, folder: Pat
     phases = [Phase(name="learning from all shots", start_s=half or 0.0, end_s=state.seconds)]
     if half is not None:
         phases.insert(0, Phase(name="held-out validation", start_s=0.0, end_s=half))
-    write_training_page(
+    return write_training_page(
         TrainingReport(
             character=course.template.character,
             model_version=version,
