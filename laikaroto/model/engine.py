@@ -172,7 +172,9 @@ class Engine:
         for (_, matrix), out, box in zip(views, first, firm, strict=True):
             boxes.append(_next_box(_to_plate(out["points"], matrix), box))
         second = [
-            view for plate, box in zip(plates, boxes, strict=True) for view in self._vary(plate, box)
+            view
+            for plate, box in zip(plates, boxes, strict=True)
+            for view in self._vary(plate, box)
         ]
         outs = _run(self._drawer, [crop for crop, _ in second])
         count = len(self.looks)
@@ -234,9 +236,7 @@ def usable_threads() -> int:
     return int(text) if text.isdigit() and int(text) > 0 else len(os.sched_getaffinity(0))
 
 
-def _compile(
-    core: Any, package: ModelPackage, name: str, shape: list[int], threads: int
-) -> Any:
+def _compile(core: Any, package: ModelPackage, name: str, shape: list[int], threads: int) -> Any:
     path = package.folder / f"{name}.xml"
     try:
         model = core.read_model(path)
@@ -269,9 +269,7 @@ def _run(compiled: Any, pictures: Sequence[Image]) -> list[dict[str, Any]]:
     queue = ov.AsyncInferQueue(compiled)
     queue.set_callback(keep)
     for index, picture in enumerate(pictures):
-        queue.start_async(
-            {"image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])}, index
-        )
+        queue.start_async({"image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])}, index)
     queue.wait_all()
     return results
 

@@ -8,6 +8,7 @@ which averages all its grain away, and the largest shift of any place in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,9 +20,10 @@ from laikaroto.plate.colour import decode_log, encode_log
 Image = NDArray[np.float32]
 
 _LARGEST_PX = 512  # parts are reduced to this size: motion is then in steps a person sees
-_SMALLEST_PX = 16
+_SMALLEST_PX = 32
+_COARSE = 3  # how much smaller the picture is that large shifts are seen in
 _DARK = 0.01  # scene-linear; below it grain says more of the exposure than light does
-_PLACES = 20  # places along a side that the local shift is measured at
+_PLACES = 16  # places along a side that the local shift is measured at
 _RIGIDITY = 0.05  # share of the mean gradient that keeps flat places from shifting
 
 
@@ -58,7 +60,9 @@ def measure_motion(
     old, new = (_reduce(image[top:bottom, left:right]) for image in (before, after))
     old = encode_log(decode_log(old) * _gain(old, new))
     old, new = (cv2.GaussianBlur(image.mean(axis=-1), (0, 0), 1.0) for image in (old, new))
-    return _solve(old, new)
+    fine, coarse = _solve(old, new), _solve(_shrink(old), _shrink(new))
+    # least squares see only small shifts: large ones show in the small picture
+    return Motion(fine.across_px, fine.down_px, max(fine.local_px, _COARSE * coarse.local_px))
 
 
 def _reduce(part: Image) -> Image:
@@ -68,6 +72,11 @@ def _reduce(part: Image) -> Image:
     scale = _LARGEST_PX / side
     size = (round(part.shape[1] * scale), round(part.shape[0] * scale))
     return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _shrink(picture: Image) -> Image:
+    size = tuple(max(side // _COARSE, 1) for side in picture.shape[::-1])
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _gain(old: Image, new: Image) -> float:
@@ -80,18 +89,23 @@ def _gain(old: Image, new: Image) -> float:
 def _solve(old: Image, new: Image) -> Motion:
     change, mean = new - old, (old + new) / 2
     down, across = np.gradient(mean)
-    products = (across**2, across * down, down**2, across * change, down * change)
+    products = [
+        np.asarray(product, np.float32)
+        for product in (across**2, across * down, down**2, across * change, down * change)
+    ]
     stiffness = _RIGIDITY * float(np.mean(products[0] + products[2])) + 1e-9
-    whole = _shift(*(np.asarray(product.mean(), np.float32) for product in products), 1e-9)
-    reach = max(change.shape) / _PLACES / 1.3
-    local = _shift(*(cv2.GaussianBlur(product, (0, 0), reach) for product in products), stiffness)
-    return Motion(float(whole[0]), float(whole[1]), float(np.hypot(*local).max()))
+    whole = _shift([product.mean(keepdims=True) for product in products], 1e-9)
+    reach = max(change.shape) / _PLACES
+    local = _shift(
+        [np.asarray(cv2.GaussianBlur(product, (0, 0), reach), np.float32) for product in products],
+        stiffness,
+    )
+    return Motion(float(whole[0].item()), float(whole[1].item()), float(np.hypot(*local).max()))
 
 
-def _shift(
-    xx: Image, xy: Image, yy: Image, xt: Image, yt: Image, stiffness: float
-) -> tuple[Image, Image]:
+def _shift(products: Sequence[Image], stiffness: float) -> tuple[Image, Image]:
     """Least-squares shift across and down from products of gradients and change."""
-    a, c = xx + stiffness, yy + stiffness
+    xx, xy, yy, xt, yt = products
+    a, c = xx + np.float32(stiffness), yy + np.float32(stiffness)
     determinant = a * c - xy * xy
     return (yt * xy - xt * c) / determinant, (xt * xy - yt * a) / determinant

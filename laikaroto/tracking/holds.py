@@ -16,28 +16,34 @@ from laikaroto.model.predictions import Predictions
 #: Largest shift of the head's picture that is still grain. Held frames of the sample and dev
 #: shows measure 0.07 px at most, a camera move of 0.3 px measures 0.32 px at least.
 WHOLE_PX = 0.15
-#: Largest local shift that is still grain. Held frames measure 0.5 px at most; the smallest
-#: change of an expression in these shows measures 2.2 px.
+#: Largest local shift that is still grain. Held frames measure 0.67 px at most; the smallest
+#: change of a pose in these shows (145 pairs of frames) measures 1.19 px.
 LOCAL_PX = 0.9
+#: The drawings of a hold differ by this many times their expected error at most.
+_APART = 3.0
 
 
-def find_holds(moved: FloatArray) -> NDArray[np.int64]:
-    """Which pose each frame shows.
+def find_holds(predictions: Predictions) -> NDArray[np.int64]:
+    """Which pose each frame shows: the picture of the head repeats, and so does its drawing.
 
     A slow camera move is not a hold although each of its steps is tiny: the shifts are summed
     over the hold, and when the sum is too large a new pose begins.
 
     Args:
-        moved: (F, 3), see ``Predictions.moved``; the first row is not looked at.
+        predictions: of the whole shot; ``moved`` of the first frame is not looked at.
 
     Returns:
         (F,) number of the pose, 0, 1, 2 …; frames of one hold share it.
     """
+    moved, xy = predictions.moved, predictions.values[..., :2]
+    apart = np.median(np.linalg.norm(np.diff(xy, axis=0), axis=-1), axis=1)
+    error = np.median(predictions.error_px[1:] + predictions.error_px[:-1], axis=1)
     poses = np.zeros(len(moved), dtype=np.int64)
     drift = np.zeros(2)
     for i in range(1, len(moved)):
         drift = drift + moved[i, :2]
-        held = bool(np.hypot(*drift) < WHOLE_PX and moved[i, 2] < LOCAL_PX)
+        still = np.hypot(*drift) < WHOLE_PX and moved[i, 2] < LOCAL_PX
+        held = bool(still and apart[i - 1] < _APART * error[i - 1])
         poses[i] = poses[i - 1] + (not held)
         if not held:
             drift = np.zeros(2)

@@ -69,7 +69,8 @@ def fit_affine(source: FloatArray, target: FloatArray, scale: FloatArray) -> Flo
     """Affine maps from sets of points to others, deaf to points that do not follow.
 
     Args:
-        source: (B, P, 2). target: (B, P, 2).
+        source: (B, P, 2) px.
+        target: (B, P, 2) px.
         scale: (B, P) px: misfits well above it hardly count.
 
     Returns:
@@ -86,10 +87,10 @@ def fit_affine(source: FloatArray, target: FloatArray, scale: FloatArray) -> Flo
         right = np.einsum("bpi,bp,bpj->bij", padded, weight, target - centre)
         solved = np.linalg.solve(left, right)
         misfit = ((padded @ solved - (target - centre)) ** 2).sum(-1)
-        weight = base / (1.0 + misfit / scale**2) # Cauchy's weights
+        weight = base / (1.0 + misfit / scale**2)  # Cauchy's weights
     linear = solved[:, :2].transpose(0, 2, 1) / size
     shift = solved[:, 2] + centre[:, 0] - np.einsum("bij,bj->bi", linear, centre[:, 0])
-    return np.concatenate([linear, shift[..., None]], axis=-1)
+    return np.asarray(np.concatenate([linear, shift[..., None]], axis=-1))
 
 
 def _move(values: FloatArray, matrices: FloatArray) -> FloatArray:
@@ -97,7 +98,7 @@ def _move(values: FloatArray, matrices: FloatArray) -> FloatArray:
     pairs = values.reshape(*values.shape[:-1], 3, 2)
     pairs = np.einsum("bij,bpkj->bpki", matrices[..., :2], pairs)
     pairs[..., 0, :] += matrices[:, None, :, 2]
-    return pairs.reshape(values.shape)
+    return np.asarray(pairs.reshape(values.shape))
 
 
 def _gather(values: FloatArray, near: FloatArray) -> FloatArray:
@@ -117,4 +118,4 @@ def _neighbourhoods(xy: FloatArray, template: CharacterTemplate) -> FloatArray:
     for where in template.slices().values():
         shape = slice(first + where.start, first + where.stop)
         near[:, shape, shape] = 1.0
-    return near / near.sum(axis=-1, keepdims=True)
+    return np.asarray(near / near.sum(axis=-1, keepdims=True))

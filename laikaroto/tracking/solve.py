@@ -73,7 +73,7 @@ def solve_shot(
     Returns:
         A roto of version ``v000``: publishing gives it its number.
     """
-    poses = find_holds(predictions.moved)
+    poses = find_holds(predictions)
     settled = settle(merge_holds(predictions, poses), template)
     present = is_present(settled)
     limit = error_limit(review, plate.width)
@@ -86,9 +86,7 @@ def solve_shot(
             error_px=settled.error_px[i],
             present=bool(present[i]),
         )
-        drawn.append(
-            (_tracks(frame, template, limit), *_shapes(frame, template, limit))
-        )
+        drawn.append((_tracks(frame, template, limit), *_shapes(frame, template, limit)))
     frames = [int(frame) for frame in predictions.frames]
     pose_of = dict(zip(frames, poses.tolist(), strict=True))
     return Roto(
