@@ -80,7 +80,7 @@ def check(
         )
     matte_layers(config.mattes, package.template.closed_shapes())
     report(0.5, f"{shot}: reading {len(wanted)} plates for their checksum")
-    JobFolder(run).write_job(
+    JobFolder(run).begin(
         ShotJob(
             shot=shot,
             character=character,
@@ -92,6 +92,7 @@ def check(
             plates_digest=digest_sequence(sequence, wanted),
             model=package.version,
             model_digest=package.digest,
+            laikaroto=__version__,
             token=secrets.token_hex(16),
         )
     )

@@ -10,6 +10,7 @@ published.json           the version it became
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class ShotJob(BaseModel):
     plates_digest: str
     model: str
     model_digest: str
+    laikaroto: str
     token: str
 
     @property
@@ -129,8 +131,23 @@ class JobFolder:
             )
         return job
 
-    def write_job(self, job: ShotJob) -> None:
-        """Write shot.json, whole or not at all."""
+    def begin(self, job: ShotJob) -> None:
+        """Write shot.json, whole or not at all.
+
+        A check that is run again and finds everything as it was changes nothing, so a copy
+        of it that comes late does no harm; otherwise what was made before is removed.
+        """
+        try:
+            former = self.read_job(shot=job.shot, character=job.character)
+        except SidecarError:
+            former = None
+        if former is not None and former.model_copy(update={"token": job.token}) == job:
+            return
+        sweep(self.root)
+        for stale in (self.published, self.roto):
+            stale.unlink(missing_ok=True)
+        for folder in (self.predictions, self.mattes):
+            shutil.rmtree(folder, ignore_errors=True)
         write_file(self.job, (job.model_dump_json(indent=1) + "\n").encode())
 
     def read_published(self) -> str | None:
