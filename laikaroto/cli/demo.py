@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,17 +116,22 @@ def _run_jobs(show: Show, *, budget: str, quiet: bool, configs: Path) -> None:
 
 @contextmanager
 def _farm(show: Show, engine: Engine, configs: Path) -> Iterator[None]:
-    """The local farm, running; stopped at the end only if it was started here."""
+    """The local farm, running; stopped at the end only if it was started here.
+
+    Also when the demo itself is asked to end; what was running starts anew next time.
+    """
     from laikaroto.farm.local import control
     from laikaroto.farm.local.owner import read_card
 
     state = show.queue_state(engine.name)
     running = read_card(state) is not None
     command = ["farm", "run", "--queue", engine.name, "--configs", str(configs.absolute())]
-    control.start(state, command)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
+        control.start(state, command)
         yield
     finally:
+        signal.signal(signal.SIGTERM, before)
         if not running:
             control.stop(state, drain=False, timeout_s=30.0)
 

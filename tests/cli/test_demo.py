@@ -6,6 +6,9 @@ The run itself is in tests/end_to_end.
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,24 @@ def test_a_failing_job_is_shown_with_its_log_and_the_farm_is_stopped(
     assert "1004" in ran.err and "cut off" in ran.err
     status = laikaroto("farm", "status", "--configs", out / "configs", "--json")
     assert json.loads(status.out)["supervisor"] is None
+
+
+def test_a_demo_that_is_ended_stops_its_farm_and_goes_on_later(laikaroto, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "laikaroto", "demo", "--out", str(out), "--budget", "10m"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stderr is not None
+    try:
+        assert any("running" in line for line in child.stderr)
+        child.terminate()
+        child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 128 + signal.SIGTERM
+    status = laikaroto("farm", "status", "--configs", out / "configs", "--json")
+    assert json.loads(status.out)["supervisor"] is None
+    jobs = json.loads(laikaroto("jobs", "list", "--configs", out / "configs", "--json").out)
+    assert sorted(job["kind"] for job in jobs) == ["shot", "train"]
+    assert all(job["state"] in ("ready", "running", "waiting") for job in jobs)
