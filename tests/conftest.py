@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,27 @@ def sample_configs(tmp_path: Path) -> Path:
     for name in ("plates", "green_card", "truth", "reference"):
         (root / name).symlink_to(bundled("sample") / name)
     return tmp_path / "configs"
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models folder of the sample's puppet with one untrained package; made once, never changed."""
+    from tests.model.tiny import sample_template, write_package
+
+    models = tmp_path_factory.mktemp("models") / "hero"
+    write_package(models, sample_template(bundled("sample") / "truth" / "hero"))
+    return models
+
+
+@pytest.fixture
+def tiny_configs(sample_configs: Path, tiny_models: Path) -> Path:
+    """Configuration folder of a sample show whose puppet has a (bad) model.
+
+    The package's files are links to the shared ones: replace them, do not write into them.
+    """
+    models = sample_configs.parent / "sample" / "models" / "hero"
+    shutil.copytree(tiny_models, models, copy_function=os.link)
+    return sample_configs
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...])
         ModelError: the module gives another number of outputs.
     """
     shape = [-1, *example.shape[1:]]
-    model = ov.convert_model(module, example_input=example, input=[("image", shape)])
+    with warnings.catch_warnings():
+        # tracing warns of every size that becomes a constant; all but the batch are meant to
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(module, example_input=example, input=[("image", shape)])
     if len(model.outputs) != len(outputs):
         raise ModelError(f"{path.name}: wanted outputs {outputs}, got {len(model.outputs)}")
     for output, name in zip(model.outputs, outputs, strict=True):

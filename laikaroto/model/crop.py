@@ -74,11 +74,9 @@ def reduce_plate(
     scale = min(1.0, 1.25 * size / box.side)
     if scale > 0.9:
         return image, 1.0
-    height, width = image.shape[:2]
-    new = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(cv2.resize(image, new, interpolation=cv2.INTER_AREA), np.float32), new[
-        0
-    ] / width
+    # by factor, not by size: rounded sizes would scale the two axes differently
+    reduced = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(reduced, np.float32), scale
 
 
 def cut_crop(image: NDArray[np.float32], matrix: FloatArray, size: int) -> NDArray[np.float32]:

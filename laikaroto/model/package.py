@@ -123,13 +123,13 @@ def _read_history(models: Path) -> list[str]:
     path = models / "current.json"
     try:
         history = json.loads(path.read_text(encoding="utf-8"))["history"]
+        return [str(version) for version in history]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path}: is damaged: {error}; name a version with 'laikaroto models promote'"
         ) from error
-    return [str(version) for version in history]
 
 
 def current_version(models: Path) -> str | None:

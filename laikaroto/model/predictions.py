@@ -7,6 +7,7 @@ joined by the solve.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -75,9 +76,10 @@ def read_predictions(path: Path) -> Predictions:
         LaikarotoError: the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # from memory: numpy leaves a damaged file open
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
             return Predictions(**{f.name: data[f.name] for f in fields(Predictions)})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise LaikarotoError(
             f"{path}: prediction of a chunk cannot be read: {error}; run its predict task again"
         ) from error
