@@ -103,7 +103,7 @@ class Engine:
         count = threads or usable_threads()
         self._finder = _compile(core, package, "finder", [1, 3, height, width], count)
         self._drawer = _compile(core, package, "drawer", [1, 3, crop, crop], count)
-        found = tuple(self._drawer.output("points").shape)
+        found = tuple(self._drawer.compiled.output("points").shape)
         if found != (1, package.template.point_count, 2):
             raise ModelError(
                 f"{package.folder}: the drawer gives points {found[1:]}, the template has "
@@ -167,7 +167,7 @@ class Engine:
         firm = [known.get(frame, box) for (frame, _), (box, _) in zip(window, found, strict=True)]
         size = self.package.info.crop_px
         views = [look(plate, box, size) for plate, box in zip(plates, firm, strict=True)]
-        first = _run(self._drawer, [crop for crop, _ in views])
+        first = self._drawer.run([crop for crop, _ in views])
         boxes = []
         for (_, matrix), out, box in zip(views, first, firm, strict=True):
             boxes.append(_next_box(_to_plate(out["points"], matrix), box))
@@ -176,7 +176,7 @@ class Engine:
             for plate, box in zip(plates, boxes, strict=True)
             for view in self._vary(plate, box)
         ]
-        outs = _run(self._drawer, [crop for crop, _ in second])
+        outs = self._drawer.run([crop for crop, _ in second])
         count = len(self.looks)
         return [
             self._merge(
@@ -190,7 +190,7 @@ class Engine:
     def _find(self, plates: Sequence[Image]) -> list[tuple[Box, float]]:
         views = [whole_plate(plate, self.package.info.finder_size) for plate in plates]
         heads = []
-        for (_, matrix), out in zip(views, _run(self._finder, [v for v, _ in views]), strict=True):
+        for (_, matrix), out in zip(views, self._finder.run([v for v, _ in views]), strict=True):
             x, y = _to_plate(out["centre"], matrix)
             side = float(out["side"]) * float(matrix[0, 0])
             heads.append((Box(float(x), float(y), max(side, 8.0)), float(out["found"])))
@@ -236,42 +236,55 @@ def usable_threads() -> int:
     return int(text) if text.isdigit() and int(text) > 0 else len(os.sched_getaffinity(0))
 
 
-def _compile(core: Any, package: ModelPackage, name: str, shape: list[int], threads: int) -> Any:
+def _compile(
+    core: Any, package: ModelPackage, name: str, shape: list[int], threads: int
+) -> _Network:
     path = package.folder / f"{name}.xml"
     try:
         model = core.read_model(path)
         # a fixed shape of one picture: nothing depends on which pictures go together
         model.reshape({"image": shape})
-        return core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "THROUGHPUT",
-                "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 would move points
-                "INFERENCE_NUM_THREADS": threads,
-                "ENABLE_CPU_PINNING": False,  # several tasks share a host's cores
-            },
-        )
+        settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 would move points
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # several tasks share a host's cores
+        }
+        return _Network(core.compile_model(model, "CPU", settings))
     except RuntimeError as error:
         raise ModelError(f"{path}: cannot be used by OpenVINO: {error}; train again") from error
 
 
-def _run(compiled: Any, pictures: Sequence[Image]) -> list[dict[str, Any]]:
-    """Run pictures (h, w, 3) through a network; outputs by name, without the batch axis."""
-    names = {output: sorted(output.get_names() & OUTPUTS)[0] for output in compiled.outputs}
-    results: list[dict[str, Any]] = [{} for _ in pictures]
+class _Network:
+    """A compiled network and its queue of asynchronous requests."""
 
-    def keep(request: Any, index: int) -> None:
-        results[index] = {
-            name: request.get_tensor(output).data[0].copy() for output, name in names.items()
-        }
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self.names = {out: sorted(out.get_names() & OUTPUTS)[0] for out in compiled.outputs}
+        # One queue for good and no callback: a callback in Python may still be on its way
+        # when the queue is taken down, which ends the process.
+        self.queue = ov.AsyncInferQueue(compiled)
 
-    queue = ov.AsyncInferQueue(compiled)
-    queue.set_callback(keep)
-    for index, picture in enumerate(pictures):
-        queue.start_async({"image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])}, index)
-    queue.wait_all()
-    return results
+    def run(self, pictures: Sequence[Image]) -> list[dict[str, Any]]:
+        """Outputs by name, without the batch axis, of each picture (h, w, 3)."""
+        results: list[dict[str, Any]] = [{} for _ in pictures]
+        pending: dict[int, int] = {}
+        for index, picture in enumerate(pictures):
+            slot = self.queue.get_idle_request_id()
+            if slot in pending:
+                results[pending[slot]] = self._collect(slot)
+            self.queue.start_async(
+                {"image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])}
+            )
+            pending[slot] = index
+        self.queue.wait_all()
+        for slot, index in pending.items():
+            results[index] = self._collect(slot)
+        return results
+
+    def _collect(self, slot: int) -> dict[str, Any]:
+        request = self.queue[slot]
+        return {name: request.get_tensor(out).data[0].copy() for out, name in self.names.items()}
 
 
 def _windows(plates: Iterator[tuple[int, Image]]) -> Iterator[list[tuple[int, Image]]]:

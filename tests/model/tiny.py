@@ -30,6 +30,9 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
     drawer = Drawer(len(template.tracks), template.control_count, tangents, size=CROP_PX)
     for layer in (*drawer.shift, drawer.tangents, drawer.log_error):
         torch.nn.init.normal_(layer.weight, std=0.02)
+    # points spread over the crop, each at a place of its own
+    torch.nn.init.normal_(drawer.identity, std=1.0)
+    torch.nn.init.normal_(drawer.shift[-1].weight, std=0.15)
     # confident: everything visible, errors of about half a pixel expected
     torch.nn.init.constant_(drawer.visible.bias, 4.0)
     torch.nn.init.constant_(drawer.log_error.bias, 0.0)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laikaroto.bundled import bundled
+from laikaroto.config import PlateConfig
+from laikaroto.errors import ModelError
+from laikaroto.model import engine as engine_module
+from laikaroto.model.crop import Box, box_around
+from laikaroto.model.engine import Engine, usable_threads
+from laikaroto.model.package import load_package
+from laikaroto.model.predictions import Predictions
+from laikaroto.plate.exr import read_rgb
+from tests.model.tiny import CROP_PX
+
+Image = np.ndarray
+FRAMES = (1001, 1002, 1003, 1004)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_models: Path) -> Engine:
+    return Engine(load_package(tiny_models / "v001"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def plates() -> dict[int, Image]:
+    config = PlateConfig(template="{shot}{frame}")
+    folder = bundled("sample") / "plates" / "ta01"
+    return {frame: read_rgb(folder / f"ta01.{frame}.exr", config) for frame in FRAMES}
+
+
+def reader(plates: dict[int, Image]) -> Callable[[Sequence[int]], Iterator[tuple[int, Image]]]:
+    return lambda frames: ((frame, plates[frame]) for frame in frames)
+
+
+def assert_same(a: Predictions, b: Predictions) -> None:
+    for field in dataclasses.fields(Predictions):
+        np.testing.assert_array_equal(getattr(a, field.name), getattr(b, field.name))
+
+
+def test_predictions_have_the_templates_form(engine: Engine, plates: dict[int, Image]) -> None:
+    said: list[float] = []
+    found = engine.predict(FRAMES, reader(plates), report=lambda f, text: said.append(f))
+    template = engine.package.template
+    count = template.point_count
+    assert found.frames.tolist() == list(FRAMES)
+    assert found.values.shape == (4, count, 6) and np.isfinite(found.values).all()
+    assert (found.values[:, : len(template.tracks), 2:] == 0).all()  # tracks have no tangents
+    assert np.abs(found.values[:, len(template.tracks) :, 2:]).min(axis=(0, 1)).max() > 0
+    assert ((found.visible >= 0) & (found.visible <= 1)).all()
+    assert (found.error_px > 0).all()
+    assert ((found.found >= 0) & (found.found <= 1)).all()
+    assert said == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_same_bytes_whatever_the_chunks_and_the_order(
+    engine: Engine, plates: dict[int, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES))
+    assert_same(whole, engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES)))
+    monkeypatch.setattr(engine_module, "_WINDOW_MOST", 1)
+    assert_same(whole, engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES)))
+    tail = engine.predict(FRAMES[2:], reader(plates), before=FRAMES[1], boxes=centred(FRAMES))
+    assert_same(whole.pick(FRAMES[2:]), tail)
+
+
+def centred(frames: Sequence[int]) -> dict[int, Box]:
+    return {frame: Box(320.0, 180.0, 250.0) for frame in frames}
+
+
+def test_a_box_by_hand_is_where_it_looks(engine: Engine, plates: dict[int, Image]) -> None:
+    left, right = (
+        engine.predict(FRAMES[:1], reader(plates), boxes={1001: Box(x, 180.0, 100.0)})
+        for x in (100.0, 500.0)
+    )
+    assert left.box[0, 0] < 260.0 < 340.0 < right.box[0, 0]
+
+
+def test_predictions_follow_the_picture(engine: Engine, plates: dict[int, Image]) -> None:
+    """A plate moved by whole pixels moves everything that is drawn by as much."""
+    moved = {1001: np.roll(plates[1001], (7, 12), axis=(0, 1))}
+    here = engine.predict([1001], reader(plates), boxes={1001: Box(320.0, 180.0, 130.0)})
+    there = engine.predict([1001], reader(moved), boxes={1001: Box(332.0, 187.0, 130.0)})
+    np.testing.assert_allclose(there.values[0, :, 0], here.values[0, :, 0] + 12, atol=0.2)
+    np.testing.assert_allclose(there.values[0, :, 1], here.values[0, :, 1] + 7, atol=0.2)
+    np.testing.assert_allclose(there.values[0, :, 2:], here.values[0, :, 2:], atol=0.2)
+
+
+def test_repeated_pictures_have_not_moved(engine: Engine, plates: dict[int, Image]) -> None:
+    again = dict(plates) | {1002: plates[1001] * np.float32(1.02)}
+    moved = engine.predict(FRAMES, reader(again), boxes=centred(FRAMES)).moved
+    assert np.isinf(moved[0]).all()  # there is nothing before the first
+    assert np.abs(moved[1]).max() < 0.1
+    assert moved[2, 2] > 1.0
+
+
+def test_the_frame_before_a_chunk_counts(engine: Engine, plates: dict[int, Image]) -> None:
+    again = dict(plates) | {1002: plates[1001]}
+    moved = engine.predict([1002], reader(again), before=1001, boxes=centred([1002])).moved
+    assert np.abs(moved[0]).max() < 0.05
+
+
+def test_more_looks_are_averaged(tiny_models: Path, plates: dict[int, Image]) -> None:
+    package = load_package(tiny_models / "v001")
+    one, two = (0.0, 0.0, 1.0, 0.0), (0.05, 0.0, 1.1, 0.1)
+    results = [
+        Engine(package, threads=1, looks=looks).predict(
+            [1001], reader(plates), boxes=centred([1001])
+        )
+        for looks in ((one,), (two,), (one, two))
+    ]
+    mean = (results[0].values + results[1].values) / 2
+    np.testing.assert_allclose(results[2].values, mean, atol=1e-9)
+    assert np.abs(results[0].values - results[1].values).max() > 1e-3
+
+
+def test_a_doubtful_head_is_looked_for_where_its_neighbours_have_it(
+    engine: Engine, plates: dict[int, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finder is made to fail on one frame; the drawer is surer at the right place."""
+    true = Box(320.0, 180.0, 150.0)
+    asked: list[float] = []
+    real = engine._draw
+
+    def draw(window, known):  # type: ignore[no-untyped-def]
+        drawn = []
+        for (frame, _), one in zip(window, real(window, known), strict=True):
+            box = known.get(frame, Box(60.0, 60.0, 150.0) if frame == 1003 else true)
+            asked.append(box.x)
+            right = abs(box.x - true.x) < 20
+            error = np.full(len(one.values), 1.0 if right else 30.0)
+            drawn.append(
+                dataclasses.replace(
+                    one, box=box, error_px=error, found=0.9 if frame != 1003 else 0.1
+                )
+            )
+        return drawn
+
+    monkeypatch.setattr(engine, "_draw", draw)
+    found = engine.predict(FRAMES, reader(plates))
+    assert len(asked) == 5  # only the doubtful frame is drawn twice
+    np.testing.assert_allclose(found.box[2], [320.0, 180.0, 150.0])
+    assert found.found[2] == pytest.approx(0.1)  # the finder stays as unsure as it was
+    assert np.isinf(found.moved[2]).all()
+
+
+def test_second_look_is_closer_than_the_first(engine: Engine, plates: dict[int, Image]) -> None:
+    found = engine.predict([1001], reader(plates), boxes={1001: Box(320.0, 180.0, 360.0)})
+    box = box_around(found.values[0, :, :2])
+    np.testing.assert_allclose(found.box[0], [box.x, box.y, box.side])
+
+
+def test_a_package_of_another_template_is_refused(
+    tiny_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = load_package(tiny_models / "v001")
+    fewer = package.template.model_copy(update={"tracks": package.template.tracks[1:]})
+    with pytest.raises(ModelError, match="the drawer gives points"):
+        Engine(dataclasses.replace(package, template=fewer), threads=1)
+
+
+def test_networks_that_cannot_be_read_are_told(tiny_models: Path, tmp_path: Path) -> None:
+    package = dataclasses.replace(load_package(tiny_models / "v001"), folder=tmp_path)
+    (tmp_path / "finder.xml").write_text("<net/>")
+    with pytest.raises(ModelError, match="finder.xml: cannot be used"):
+        Engine(package, threads=1)
+
+
+def test_threads_come_from_the_farm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert usable_threads() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    assert usable_threads() >= 1
+
+
+def test_crops_are_of_the_packages_size(engine: Engine) -> None:
+    assert tuple(engine._drawer.compiled.input("image").shape) == (1, 3, CROP_PX, CROP_PX)
