@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box, crop_matrix, invert
 
+#: grid cells across the crop, and the largest standard deviation of their shifts, of its side
+ELASTIC = ((4, 0.03), (7, 0.012))
+
 Rng = np.random.Generator
 Image = NDArray[np.float32]
 
@@ -78,11 +81,18 @@ def random_view(
 
 
 def _elastic_field(size: int, rng: Rng) -> Image:
-    """A smooth displacement (S, S, 2), px: coarse noise enlarged."""
-    amount = rng.uniform(0, 0.014) * size
-    coarse = rng.normal(0, amount, (6, 6, 2)).astype(np.float32)
-    field = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(field, np.float32)
+    """A smooth displacement (S, S, 2), px: coarse noise enlarged.
+
+    Two scales: wide bends stand for turns of the head between those that were
+    photographed, which would otherwise be drawn like the nearest known one; narrow
+    ones for expressions that the kit has and the training shots lack.
+    """
+    field = np.zeros((size, size, 2), np.float32)
+    for cells, most in ELASTIC:
+        amount = rng.uniform(0, most) * size
+        coarse = rng.normal(0, amount, (cells, cells, 2)).astype(np.float32)
+        field += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return field
 
 
 def _warp_points(values: FloatArray, matrix: FloatArray, field: Image) -> FloatArray:

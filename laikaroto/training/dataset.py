@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,6 +136,10 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
 
+#: a head in the finder's picture: centre as fractions, log of its side relative to the width
+Place = tuple[float, float, float]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """One step's pictures and truth: crops (B, 3, S, S), wholes (B, 3, fh, fw)."""
@@ -168,17 +173,17 @@ class Dataset:
         total = (np.stack(rows) * known).sum(0) / np.maximum(known.sum(0), 1)
         return torch.tensor(total, dtype=torch.float32)
 
-    def batch(self, seed: tuple[int, int], size: int) -> Batch:
+    def batch(self, seed: tuple[int, int], size: int, pool: Executor) -> Batch:
         """A random batch, the same for the same seed.
 
         Args:
             seed: of the training, and the step.
             size: number of pictures.
+            pool: makes the pictures.
         """
-        rng = np.random.default_rng(seed)
-        chosen = rng.integers(len(self.examples), size=size)
-        samples = [self._crop(self.examples[i], rng) for i in chosen]
-        wholes = [self._whole(self.examples[i], rng) for i in chosen]
+        pictures = list(pool.map(self._one, [(*seed, number) for number in range(size)]))
+        samples = [sample for sample, _ in pictures]
+        wholes = [whole for _, whole in pictures]
         values = np.stack([sample.values for sample in samples]) / self.crop_px
         crops = np.stack([sample.image for sample in samples])
         targets = Targets(
@@ -195,6 +200,11 @@ class Dataset:
             _tensor(places[:, :2]),
             _tensor(places[:, 2]),
         )
+
+    def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place]]:
+        rng = np.random.default_rng(seed)
+        example = self.examples[int(rng.integers(len(self.examples)))]
+        return self._crop(example, rng), self._whole(example, rng)
 
     def _crop(self, example: Example, rng: Rng) -> Sample:
         image = example.head.astype(np.float32)
@@ -218,7 +228,7 @@ class Dataset:
         matrix = crop_matrix(box, self.crop_px, turn=turn)
         return cut_crop(plate.astype(np.float32), matrix, self.crop_px)
 
-    def _whole(self, example: Example, rng: Rng) -> tuple[Image, tuple[float, float, float]]:
+    def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place]:
         """A random view of a whole plate; the head's centre (fractions) and log relative side."""
         width, height = self.finder
         inner = invert(example.matrix)

@@ -17,7 +17,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -283,28 +283,6 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
     )
 
 
-class _Batches:
-    """Batches prepared one ahead, in a thread of its own."""
-
-    def __init__(self, dataset: Dataset, settings: Settings, first: int) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._dataset, self._settings = dataset, settings
-        self._next: Future[Batch] = self._submit(first)
-
-    def _submit(self, step: int) -> Future[Batch]:
-        return self._pool.submit(
-            self._dataset.batch, (self._settings.seed, step), self._settings.batch
-        )
-
-    def take(self, step: int) -> Batch:
-        batch = self._next.result()
-        self._next = self._submit(step + 1)
-        return batch
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
 def train(
     course: Course,
     *,
@@ -352,7 +330,9 @@ def _run_phase(
 ) -> None:
     """Train on one data set until ``end`` of the budget."""
     settings, bfloat16 = course.settings, has_fast_bfloat16()
-    batches = _Batches(dataset, settings, state.step)
+    # Pictures are varied by all threads, then learned from by all threads. A thread that works
+    # ahead would take a core from torch, whose threads wait for one another thousands of times.
+    pool = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="batch")
     began, before = time.monotonic(), state.seconds
     saved = validated = said = state.seconds
     loss = None
@@ -361,7 +341,8 @@ def _run_phase(
         while course.share(state) < end:
             half_cosine = 0.5 + 0.5 * math.cos(math.pi * course.share(state))
             rate = max(half_cosine, 0.01) * min(1.0, (state.step + 1) / WARM_UP_STEPS)
-            value = train_step(state, batches.take(state.step), index, bfloat16=bfloat16, rate=rate)
+            batch = dataset.batch((settings.seed, state.step), settings.batch, pool)
+            value = train_step(state, batch, index, bfloat16=bfloat16, rate=rate)
             loss = value if loss is None else 0.95 * loss + 0.05 * value
             state.seconds = before + time.monotonic() - began
             row: dict[str, Any] = {
@@ -382,7 +363,7 @@ def _run_phase(
                 write_checkpoint(course.checkpoint, state)
                 saved = state.seconds
     finally:
-        batches.close()
+        pool.shutdown()
 
 
 def _line(course: Course, state: State) -> str:

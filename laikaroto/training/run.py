@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -154,3 +155,9 @@ def read_held_out(course: Course) -> HeldOut | None:
         data["expected"].numpy(),
         data["actual"].numpy(),
     )
+
+
+def read_weights(package: Path) -> dict[str, torch.Tensor]:
+    """Weights of a model package, for a warm start; plain arrays, nothing is unpickled."""
+    with np.load(package / "weights.npz", allow_pickle=False) as data:
+        return {name: torch.from_numpy(data[name]) for name in data.files}

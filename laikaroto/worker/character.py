@@ -140,14 +140,12 @@ def train(
 
 def _initial_weights(show: Show, character: str, wanted: str, run: Path) -> dict[str, Any]:
     """Weights of an earlier package: ``v003`` or ``current``, of this character."""
-    import numpy as np
-    import torch
+    from laikaroto.training.run import read_weights
 
     folder = show.models_folder(character)
     package = models.load_package(folder / models.resolve_version(folder, wanted))
     write_file(run / "init_from.json", json.dumps({"version": package.version}).encode())
-    with np.load(package.folder / "weights.npz", allow_pickle=False) as data:
-        return {name: torch.from_numpy(data[name]) for name in data.files}
+    return read_weights(package.folder)
 
 
 def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
