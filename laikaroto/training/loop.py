@@ -359,7 +359,7 @@ def _run_phase(
                 said = state.seconds
                 state.history.append(row)
                 course.report(course.share(state), _line(course, state))
-            if state.seconds - saved > CHECKPOINT_EVERY_S:
+            if state.seconds - saved > min(CHECKPOINT_EVERY_S, settings.budget_s / 10):
                 write_checkpoint(course.checkpoint, state)
                 saved = state.seconds
     finally:
