@@ -147,7 +147,7 @@ class TrainingConfig(Strict):
     validation_shots: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 1
     crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=32)] = 256
-    mirror: bool = False
+    mirror: Literal["auto", "never"] = "auto"
 
     _check = field_validator("budget")(_duration)
 

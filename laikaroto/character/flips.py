@@ -38,7 +38,7 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
     views = [
         (roto.shot, frame, _centres(roto, frame)) for roto in rotos for frame in drawn_frames(roto)
     ]
-    pairs = _pairs({name for _, _, centres in views for name in centres})
+    pairs = left_right_pairs({name for _, _, centres in views for name in centres})
     turns = _rolls([centres for _, _, centres in views], pairs)
     votes: dict[tuple[str, str], list[tuple[str, int, float]]] = {}
     by_shot = {roto.shot: roto for roto in rotos}
@@ -104,7 +104,8 @@ def _ends_seen(value: ShapeFrame) -> bool:
     return bool(value.point_visible[0] and value.point_visible[-1])
 
 
-def _pairs(names: Collection[str]) -> list[tuple[str, str]]:
+def left_right_pairs(names: Collection[str]) -> list[tuple[str, str]]:
+    """Names that differ by a word for left and right only, such as ``eye_L`` and ``eye_R``."""
     found = set()
     for name in names:
         words = re.split(r"([_.-])", name)

@@ -36,6 +36,7 @@ from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
 from laikaroto.training.losses import Targets
+from laikaroto.training.mirror import Mirror
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,16 +156,35 @@ class Dataset:
     """All examples in memory, and random batches of them."""
 
     def __init__(
-        self, examples: Sequence[Example], *, tracks: int, crop_px: int, finder: tuple[int, int]
+        self,
+        examples: Sequence[Example],
+        *,
+        tracks: int,
+        crop_px: int,
+        finder: tuple[int, int],
+        mirror: Mirror | None = None,
     ) -> None:
-        """Take examples; ``tracks`` of their points are tracking points, the first ones."""
+        """Take examples; ``tracks`` of their points are tracking points, the first ones.
+
+        With a ``mirror``, half of the pictures of a batch are mirrored.
+        """
         self.examples = tuple(examples)
-        self.tracks, self.crop_px, self.finder = tracks, crop_px, finder
+        self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
         """The part of the data set that comes from these shots."""
         chosen = [example for example in self.examples if example.shot in shots]
-        return Dataset(chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder)
+        return Dataset(
+            chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder, mirror=self.mirror
+        )
+
+    def poses(self, shots: Sequence[str] | None = None) -> list[FloatArray]:
+        """(P, 2) points about the head's centre, as fractions of its side, where all are known."""
+        return [
+            (example.values[:, :2] - [example.box.x, example.box.y]) / example.box.side
+            for example in self.examples
+            if example.known.all() and (shots is None or example.shot in shots)
+        ]
 
     def mean_tangents(self) -> torch.Tensor:
         """(C, 4) mean tangents as fractions of the head box: where a network starts from."""
@@ -214,8 +234,15 @@ class Dataset:
             example.box.y * example.scale,
             example.box.side * example.scale,
         )
+        visible, known = example.visible, example.known
+        if self.mirror is not None and rng.random() < 0.5:
+            width = image.shape[1]
+            image = np.ascontiguousarray(image[:, ::-1])
+            values = self.mirror.values(values, width)
+            visible, known = visible[self.mirror.order], known[self.mirror.order]
+            box = Box(width - box.x, box.y, box.side)
         crop, points = random_view(image, values, box, self.crop_px, rng)
-        sample = Sample(crop, points, example.visible, example.known)
+        sample = Sample(crop, points, visible, known)
         return vary(sample, rng, lambda: self._piece(rng))
 
     def _piece(self, rng: Rng) -> Image:

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from laikaroto.shapes.records import PlateInfo
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.dataset import Dataset, read_example
 from laikaroto.training.loop import Course, Report, Settings, State, new_state, read_checkpoint
+from laikaroto.training.mirror import find_mirror
 from laikaroto.training.validate import HeldOut, choose_held_out
 
 
@@ -38,6 +39,7 @@ class DatasetIndex(BaseModel):
     character: str
     crop_px: int
     finder_size: tuple[int, int]
+    mirror: Literal["auto", "never"]
     frames: dict[str, tuple[int, ...]]
     plates: dict[str, dict[str, float]]
 
@@ -77,15 +79,18 @@ def read_index(run: Path) -> DatasetIndex:
 
 
 def load_dataset(run: Path, index: DatasetIndex, template: CharacterTemplate) -> Dataset:
-    """All prepared frames."""
+    """All prepared frames, and the character's mirror if it has one and it is wanted."""
     examples = [
         read_example(run / "dataset", shot, frame)
         for shot, frames in index.frames.items()
         for frame in frames
     ]
-    return Dataset(
+    dataset = Dataset(
         examples, tracks=len(template.tracks), crop_px=index.crop_px, finder=index.finder_size
     )
+    if index.mirror == "auto":
+        dataset.mirror = find_mirror(template, dataset.poses())
+    return dataset
 
 
 def open_course(run: Path, report: Report, *, choices: Mapping[str, Any] | None = None) -> Course:

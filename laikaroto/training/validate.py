@@ -136,11 +136,7 @@ def choose_held_out(shots: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
     """
     if len(shots) < 2:
         return ()
-    poses = {shot: [] for shot in shots}  # type: dict[str, list[FloatArray]]
-    for example in dataset.examples:
-        if example.shot in poses and example.known.all():
-            middle = np.array([example.box.x, example.box.y])
-            poses[example.shot].append((example.values[:, :2] - middle) / example.box.side)
+    poses = {shot: dataset.poses([shot]) for shot in shots}
     means = {shot: np.mean(rows, axis=0) for shot, rows in poses.items() if rows}
     if not means:
         return (sorted(shots)[-1],)

@@ -93,6 +93,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
             character=character,
             crop_px=settings.crop_px,
             finder_size=finder,
+            mirror=settings.mirror,
             frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
             plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
         ),
