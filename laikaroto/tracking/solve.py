@@ -33,9 +33,6 @@ from laikaroto.tracking.settle import settle
 #: sample and dev shows hidden shapes have 0.2 at most, visible ones 0.4 at least.
 _SHOWN = 0.3
 _DOUBTFUL = (0.2, 0.4)
-#: Curve distance from point distance: an error along the curve does not show. The mean
-#: normal part of an error that is normal in two dimensions is 2/π of its mean length.
-_ALONG = 2.0 / np.pi
 #: No puppet: the finder is this unsure, and the drawer expects errors of this share of the head.
 _LOST = 0.35
 _LOST_ERROR = 0.03
@@ -155,7 +152,8 @@ def _shapes(
         chance = frame.visible[points]
         share = float(chance.mean()) if frame.present else 0.0
         weight = np.maximum(chance, 0.05)  # a hidden shape's error is that of all its points
-        error = float((frame.error_px[points] * weight).sum() / weight.sum()) * _ALONG
+        # a control point's expected error is already that across its curve
+        error = float((frame.error_px[points] * weight).sum() / weight.sum())
         found[name] = ShapeFrame(
             points=frame.values[points],
             point_visible=(chance > 0.5) & frame.present,
