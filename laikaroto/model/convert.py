@@ -25,8 +25,9 @@ def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...])
     """
     shape = [-1, *example.shape[1:]]
     with warnings.catch_warnings():
-        # tracing warns of every size that becomes a constant; all but the batch are meant to
-        warnings.simplefilter("ignore")
+        # OpenVINO's own converter still calls torch.jit.trace; what a trace itself warns of
+        # (values that would silently become constants) must be seen
+        warnings.filterwarnings("ignore", "`torch.jit.trace", DeprecationWarning)
         model = ov.convert_model(module, example_input=example, input=[("image", shape)])
     if len(model.outputs) != len(outputs):
         raise ModelError(f"{path.name}: wanted outputs {outputs}, got {len(model.outputs)}")

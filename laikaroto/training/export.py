@@ -17,15 +17,18 @@ DRAWER_OUTPUTS = ("points", "tangents", "visible", "error")
 
 
 class ExportedFinder(nn.Module):
-    """The finder in the units of its input picture.
+    """The finder in the units of its input picture, ``size`` (width, height) px.
 
     centre (N, 2) px; side (N,) px; found (N,) 0-1: how much of the heat lies within three
     cells of the centre.
     """
 
-    def __init__(self, finder: Finder) -> None:
+    size: Tensor
+
+    def __init__(self, finder: Finder, size: tuple[int, int]) -> None:
         super().__init__()
         self.finder = finder
+        self.register_buffer("size", torch.tensor(size, dtype=torch.float32))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Look at (N, 3, h, w) log-encoded plates."""
@@ -37,8 +40,7 @@ class ExportedFinder(nn.Module):
         dx = xs[None, :] - centre[:, 0:1] * width
         dy = ys[None, :] - centre[:, 1:2] * height
         near = (dx[:, None, :] ** 2 + dy[:, :, None] ** 2 < 9.0).to(heat.dtype)
-        size = image.new_tensor([image.shape[-1], image.shape[-2]])
-        return centre * size, torch.exp(side) * image.shape[-1], (weight * near).sum((-1, -2))
+        return centre * self.size, torch.exp(side) * self.size[0], (weight * near).sum((-1, -2))
 
 
 class ExportedDrawer(nn.Module):
@@ -76,7 +78,7 @@ def export_networks(
     finder.eval()
     try:
         write_ir(
-            ExportedFinder(finder).eval(),
+            ExportedFinder(finder, finder_size).eval(),
             torch.zeros(1, 3, height, width),
             folder / "finder.xml",
             outputs=FINDER_OUTPUTS,

@@ -108,6 +108,7 @@ class _Attention(nn.Module):
             self.qkv(self.norm1(x))
             .view(batch, count, 3, self.heads, width // self.heads)
             .permute(2, 0, 3, 1, 4)
+            .unbind(0)
         )
         mixed = F.scaled_dot_product_attention(q, k, v)
         x = x + self.mix(mixed.transpose(1, 2).reshape(batch, count, width))
