@@ -8,10 +8,12 @@ server while a night's training runs.
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -133,7 +135,7 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
                 data["visible"],
                 data["known"],
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
 
