@@ -8,7 +8,7 @@ from typing import Any
 
 import openvino as ov
 
-from laikaroto.errors import ModelError
+from laikaroto.errors import ModelError, write_failure
 
 
 def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...]) -> None:
@@ -22,6 +22,7 @@ def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...])
 
     Raises:
         ModelError: the module gives another number of outputs.
+        TryAgainError: the files cannot be written.
     """
     shape = [-1, *example.shape[1:]]
     with warnings.catch_warnings():
@@ -34,4 +35,7 @@ def write_ir(module: Any, example: Any, path: Path, *, outputs: tuple[str, ...])
     for output, name in zip(model.outputs, outputs, strict=True):
         output.get_tensor().set_names({name})
     # float16 weights would move points by up to a tenth of a pixel
-    ov.save_model(model, path, compress_to_fp16=False)
+    try:
+        ov.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # OpenVINO does not tell what the system refused
+        raise write_failure(path, OSError(str(error).splitlines()[-1])) from error

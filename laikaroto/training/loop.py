@@ -13,6 +13,7 @@ that was killed goes on from its last checkpoint as if nothing had been.
 from __future__ import annotations
 
 import copy
+import io
 import math
 import os
 import time
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -27,8 +29,9 @@ import torch
 from torch import Tensor, nn
 
 from laikaroto.character.template import CharacterTemplate
-from laikaroto.errors import TruthError, write_failure
+from laikaroto.errors import TruthError
 from laikaroto.shapes.records import PlateInfo
+from laikaroto.sidecar.files import write_file
 from laikaroto.training.dataset import Batch, Dataset
 from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex, drawing_loss, finder_loss
@@ -127,9 +130,19 @@ def has_fast_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def _save(path: Path, data: dict[str, Any]) -> None:
+    """Write tensors and plain values to a file, whole or not at all."""
+    stream = io.BytesIO()
+    torch.save(data, stream)
+    write_file(path, stream.getvalue())
+
+
 def write_checkpoint(path: Path, state: State) -> None:
-    """Write everything a resumed training needs, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write everything a resumed training needs.
+
+    Raises:
+        TryAgainError: the disk refuses; the former checkpoint is intact.
+    """
     data = {
         "modules": {name: module.state_dict() for name, module in state.modules().items()},
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
@@ -139,21 +152,29 @@ def write_checkpoint(path: Path, state: State) -> None:
         "error_scale": state.error_scale,
         "measured_at_s": state.measured_at_s,
     }
-    try:
-        torch.save(data, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise write_failure(path, error) from error
-        raise write_failure(path, OSError(28, str(error).splitlines()[0])) from error
+    _save(path, data)
 
 
 def read_checkpoint(path: Path, state: State) -> bool:
-    """Go on from a checkpoint, if there is one; only plain tensors and numbers are accepted."""
+    """Go on from a checkpoint, if there is one; only plain tensors and numbers are accepted.
+
+    Raises:
+        TruthError: it is damaged, or of a network for other points.
+    """
     if not path.is_file():
         return False
-    data = torch.load(path, weights_only=True, map_location="cpu")
+    try:
+        data = torch.load(path, weights_only=True, map_location="cpu")
+        _restore(state, data)
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
+        raise TruthError(
+            f"{path}: cannot be gone on from: {str(error).splitlines()[0]}; remove "
+            f"{path.parent} to start this training anew"
+        ) from error
+    return True
+
+
+def _restore(state: State, data: Mapping[str, Any]) -> None:
     for name, module in state.modules().items():
         module.load_state_dict(data["modules"][name])
     for optimizer, saved in zip(state.optimizers, data["optimizers"], strict=True):
@@ -161,7 +182,6 @@ def read_checkpoint(path: Path, state: State) -> bool:
     state.step, state.seconds = data["step"], data["seconds"]
     state.history = data["history"]
     state.error_scale, state.measured_at_s = data["error_scale"], data["measured_at_s"]
-    return True
 
 
 def load_weights(state: State, weights: Mapping[str, Tensor]) -> int:
@@ -268,10 +288,13 @@ def _clock(seconds: float) -> str:
 
 def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
     """End of the first phase: measure, calibrate, keep the predictions for the report."""
+    began = time.monotonic()
     held_out = course.measure(state, index)
     state.error_scale = held_out.error_scale()
     state.measured_at_s = state.seconds
-    torch.save(
+    state.seconds += time.monotonic() - began
+    _save(
+        course.folder / "held_out.pt",
         {
             "values": torch.from_numpy(held_out.values),
             "visible": torch.from_numpy(held_out.visible),
@@ -279,7 +302,6 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
             "actual": torch.from_numpy(held_out.actual),
             "rows": [[example.shot, example.frame] for example in held_out.examples],
         },
-        course.folder / "held_out.pt",
     )
 
 
