@@ -23,7 +23,7 @@ def train(
     on from its last checkpoint when it is started again.
     """
     from laikaroto.config import parse_duration
-    from laikaroto.model.package import current_version, load_package
+    from laikaroto.model.package import current_version, load_package, resolve_version
     from laikaroto.show import Show
     from laikaroto.worker import character as steps
     from laikaroto.worker.progress import foreground_report
@@ -31,6 +31,8 @@ def train(
     show = Show.open(configs)
     show.character(character)
     budget_s = parse_duration(budget) if budget else None
+    if init_from:
+        resolve_version(show.models_folder(character), init_from)
     steps.gather(show, character)
     run = show.work_folder(f"train-{character}")
     if (run / "package.json").is_file():
@@ -53,19 +55,16 @@ def train(
         steps.promote(show, character=character, run=run, report=report)
     package = load_package(show.models_folder(character) / version)
     current = current_version(show.models_folder(character))
-    figures = {k: package.metrics[k] for k in ("held_out", "curves_mean_px", "tracks_mean_px")}
     if as_json:
+        measured = ("held_out", "curves_mean_px", "tracks_mean_px")
         print_json(
-            {"version": version, "current": current, "folder": str(package.folder), **figures}
+            {"version": version, "current": current, "folder": str(package.folder)}
+            | {name: package.metrics[name] for name in measured}
         )
         return
     click.echo(f"model {version} in {package.folder}")
-    if figures["curves_mean_px"] is not None:
-        click.echo(
-            f"held out {', '.join(figures['held_out'])}: "
-            f"points {figures['tracks_mean_px']:.2f} px, "
-            f"curves {figures['curves_mean_px']:.2f} px"
-        )
+    if held_out := package.metrics["held_out"]:
+        click.echo(f"held out {', '.join(held_out)}: {steps.figures(package.metrics)}")
     click.echo(f"report: {package.folder / 'report' / 'index.html'}")
     if current != version:
         click.echo(f"{current} stays current; see 'laikaroto models list {character}'")

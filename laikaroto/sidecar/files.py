@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
 
 from laikaroto.errors import write_failure
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -29,6 +32,17 @@ def write_file(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_failure(path, error) from error
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what killed processes left of ``write_file`` in these folders.
+
+    Only where no other process is at work: one that is would have to write again.
+    """
+    for folder in folders:
+        for path in folder.glob(".*"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -305,18 +305,29 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """How an attempt begins: from a checkpoint or not, with how many weights of another model."""
+
+    resumed: bool
+    step: int
+    seconds: float
+    threads: int
+    taken: int
+
+
 def train(
     course: Course,
     *,
     init_weights: Mapping[str, Tensor] | None = None,
-    on_start: Callable[[bool, int], None] | None = None,
+    on_start: Callable[[Start], None] | None = None,
 ) -> State:
     """Train until the budget is used; go on from the checkpoint in ``course.folder``.
 
     Args:
         course: data, settings and folder.
         init_weights: weights of an earlier package for a warm start.
-        on_start: told whether a checkpoint was found, and the number of threads.
+        on_start: told how this attempt begins.
 
     Raises:
         TruthError: nothing to learn from.
@@ -329,10 +340,16 @@ def train(
     index = CurveIndex.of(course.template)
     state = new_state(settings, course.dataset, course.template.control_count)
     resumed = read_checkpoint(course.checkpoint, state)
-    if init_weights is not None and not resumed:
-        load_weights(state, init_weights)
+    taken = 0 if init_weights is None or resumed else load_weights(state, init_weights)
     if on_start is not None:
-        on_start(resumed, threads)
+        start = Start(
+            resumed=resumed,
+            step=state.step,
+            seconds=state.seconds,
+            threads=threads,
+            taken=taken,
+        )
+        on_start(start)
     phases: Sequence[tuple[float, Dataset]] = [(1.0, course.dataset)]
     if settings.held_out:
         kept = [shot for shot in settings.training_shots if shot not in settings.held_out]

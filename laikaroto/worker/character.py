@@ -7,26 +7,28 @@ after a crash. Only ``package`` and ``promote`` write outside it.
 from __future__ import annotations
 
 import datetime
+import filecmp
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from laikaroto import __version__
+from laikaroto.character.flips import check_flips
 from laikaroto.character.template import read_template, write_template
 from laikaroto.character.truth import check_truth
 from laikaroto.config import parse_duration
-from laikaroto.errors import ModelError, TruthError
+from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
 from laikaroto.plate.exr import PlateHeader
 from laikaroto.plate.reading import read_ahead
 from laikaroto.plate.sequence import PlateSequence, check_sequence, find_sequence
 from laikaroto.shapes.records import Roto
 from laikaroto.show import Show
-from laikaroto.sidecar.files import write_file
-from laikaroto.sidecar.publish import building, publish
+from laikaroto.sidecar.files import sweep, write_file
+from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
 
 Report = Callable[[float, str], None]
@@ -38,6 +40,7 @@ def gather(show: Show, character: str) -> list[tuple[Roto, PlateSequence, PlateH
     Raises:
         TruthError: no truth, or faults in it: all of them.
         PlateError: plates missing, damaged or of another size.
+        ConfigError: the held-out shots are no training shots, or all of them.
     """
     template = read_template(show.template_file(character))
     shots = show.truth_shots(character)
@@ -46,6 +49,7 @@ def gather(show: Show, character: str) -> list[tuple[Roto, PlateSequence, PlateH
             f"character {character!r} has no ground truth to learn from; import some with "
             f"'laikaroto truth import {character} FILE…'"
         )
+    _check_held_out(show, character, shots)
     found, faults = [], []
     for shot in shots:
         path = show.truth_file(character, shot)
@@ -61,10 +65,22 @@ def gather(show: Show, character: str) -> list[tuple[Roto, PlateSequence, PlateH
             roto, template, plate_frames=sequence.frames, plate_size=(header.width, header.height)
         )
         found.append((roto, sequence, header))
+    faults += check_flips([roto for roto, _, _ in found])
     errors = [str(fault) for fault in faults if fault.severity == "error"]
     if errors:
         raise TruthError("\n".join(["ground truth cannot be learned from:", *errors]))
     return found
+
+
+def _check_held_out(show: Show, character: str, shots: Sequence[str]) -> None:
+    wanted = show.character(character).training.validation_shots
+    where = f"characters/{character}.yaml: training.validation_shots"
+    if unknown := set(wanted) - set(shots):
+        raise ConfigError(
+            f"{where}: {sorted(unknown)} are not training shots; those are: {', '.join(shots)}"
+        )
+    if wanted and not set(shots) - set(wanted):
+        raise ConfigError(f"{where}: holds out every training shot; leave one to learn from")
 
 
 def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
@@ -73,6 +89,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     from laikaroto.training.run import DatasetIndex, write_index
 
     settings = show.character(character).training
+    sweep(run, run / "dataset")
     template = read_template(show.template_file(character))
     material = gather(show, character)
     finder = finder_size(material[0][2].width, material[0][2].height)
@@ -110,16 +127,12 @@ def train(
     report: Report,
 ) -> None:
     """Train until the budget is used; goes on where a killed attempt left off."""
+    from laikaroto.training.loop import Start
     from laikaroto.training.loop import train as train_networks
     from laikaroto.training.run import open_course
 
     settings = show.character(character).training
-    unknown = set(settings.validation_shots) - set(show.truth_shots(character))
-    if unknown:
-        raise TruthError(
-            f"characters/{character}.yaml: training.validation_shots: {sorted(unknown)} are not "
-            "training shots"
-        )
+    sweep(run)
     course = open_course(
         run,
         report,
@@ -131,10 +144,18 @@ def train(
     )
     weights = _initial_weights(show, character, init_from, run) if init_from else None
 
-    def started(resumed: bool, threads: int) -> None:
-        how = "going on from the last checkpoint" if resumed else "starting"
+    def started(start: Start) -> None:
+        text = "starting"
+        if start.resumed:
+            text = f"going on from the checkpoint at step {start.step}"
+        elif weights is not None:
+            text = f"starting from {init_from} ({start.taken} of {len(weights)} weights fit)"
         held = ", ".join(course.settings.held_out) or "none: there is only one shot"
-        report(0.0, f"{how}, {threads} threads, held out: {held}")
+        report(
+            start.seconds / course.settings.budget_s,
+            f"{text}, {start.seconds:.0f} s of {course.settings.budget_s:.0f} s used, "
+            f"{start.threads} threads, held out: {held}",
+        )
 
     train_networks(course, init_weights=weights, on_start=started)
 
@@ -172,11 +193,20 @@ def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
     if shots:
         report(
             1.0,
-            f"held out {', '.join(shots)}: points {metrics['tracks_mean_px']:.2f} px, "
-            f"curves {metrics['curves_mean_px']:.2f} px",
+            f"held out {', '.join(shots)}: {figures(metrics)}",
         )
     else:
         report(1.0, "nothing was held out, so there is no figure: import a second shot")
+
+
+def figures(metrics: dict[str, Any]) -> str:
+    """What was measured, for a person; a character may have no curves, or no points."""
+    texts = [
+        f"{name} {metrics[key]:.2f} px"
+        for name, key in (("points", "tracks_mean_px"), ("curves", "curves_mean_px"))
+        if metrics[key] is not None
+    ]
+    return ", ".join(texts) or "nothing visible to measure"
 
 
 def _mean(shots: dict[str, Any], which: str) -> float | None:
@@ -216,10 +246,19 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
             page = _write_report(show, course, state, version, run / "report")
             shutil.copytree(page.parent, target / "report", dirs_exist_ok=True)
 
-        version = publish(folder, parent, stamp=stamp)
+        version = _published_before(parent, folder) or publish(folder, parent, stamp=stamp)
     write_file(done, json.dumps({"version": version}).encode())
     report(1.0, f"packaged {version} in {parent / version}")
     return version
+
+
+def _published_before(parent: Path, build: Path) -> str | None:
+    """The version that an earlier attempt published but did not live to tell."""
+    names = ("template.json", "metrics.json", "weights.npz")
+    for version in reversed(versions(parent)):
+        if len(filecmp.cmpfiles(build, parent / version, names, shallow=False)[0]) == len(names):
+            return version
+    return None
 
 
 def _model_info(character: str, run: Path, course: Any, state: Any) -> models.ModelInfo:
@@ -312,7 +351,7 @@ def promote(show: Show, *, character: str, run: Path, report: Report) -> None:
                 1.0,
                 (
                     f"{current} stays current: {version} is worse on {', '.join(new['held_out'])} "
-                    f"({new['curves_mean_px']:.2f} px against {old['curves_mean_px']:.2f} px); "
+                    f"({figures(new)} against {figures(old)}); "
                     f"'laikaroto models promote {character} {version}' overrides"
                 ),
             )
@@ -323,7 +362,9 @@ def promote(show: Show, *, character: str, run: Path, report: Report) -> None:
 
 def _is_worse(new: dict[str, Any], old: dict[str, Any]) -> bool:
     """Worse on the same held-out frames; models measured on other frames cannot be compared."""
-    same = new["held_out"] == old["held_out"] and new["frames"] == old["frames"]
-    if not same or new["curves_mean_px"] is None or old["curves_mean_px"] is None:
+    if new["held_out"] != old["held_out"] or new["frames"] != old["frames"]:
         return False
-    return bool(new["curves_mean_px"] > old["curves_mean_px"])
+    for key in ("curves_mean_px", "tracks_mean_px"):  # the second where there are no curves
+        if new[key] is not None and old[key] is not None:
+            return bool(new[key] > old[key])
+    return False
