@@ -17,12 +17,13 @@ import io
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import cv2
 import torch
@@ -164,9 +165,12 @@ def read_checkpoint(path: Path, state: State) -> bool:
     if not path.is_file():
         return False
     try:
+        with ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise BadZipFile(f"checksum of {broken} differs")
         data = torch.load(path, weights_only=True, map_location="cpu")
         _restore(state, data)
-    except (OSError, EOFError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
+    except (OSError, BadZipFile, zlib.error, RuntimeError, KeyError, ValueError) as error:
         raise TruthError(
             f"{path}: cannot be gone on from: {str(error).splitlines()[0]}; remove "
             f"{path.parent} to start this training anew"
