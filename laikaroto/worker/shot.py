@@ -219,6 +219,7 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
     folder = JobFolder(run)
     job = folder.read_job(shot=shot, character=character)
     parent = show.sidecar_folder(shot, character, "v001").parent
+    sweep(run, folder.published.name)
     if (version := folder.read_published() or _published_before(parent, job)) is not None:
         folder.write_published(version)
         report(1.0, f"{version} was published before")

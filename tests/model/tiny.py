@@ -28,16 +28,18 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
     torch.manual_seed(seed)
     tangents = torch.zeros(template.control_count, 4)
     drawer = Drawer(len(template.tracks), template.control_count, tangents, size=CROP_PX)
-    for layer in (*drawer.shift, drawer.tangents, drawer.log_error):
+    for layer in (*drawer.shift, drawer.tangents):
         torch.nn.init.normal_(layer.weight, std=0.02)
     # points spread over the crop, each at a place of its own
     torch.nn.init.normal_(drawer.identity, std=1.0)
-    torch.nn.init.normal_(drawer.shift[-1].weight, std=0.15)
+    torch.nn.init.normal_(drawer.shift[-1].weight, std=0.08)
     # confident: everything visible, errors of about half a pixel expected
-    torch.nn.init.constant_(drawer.visible.bias, 4.0)
-    torch.nn.init.constant_(drawer.log_error.bias, 0.0)
+    finder = Finder()  # heads take two fifths of the plate's width
+    for layer, value in ((drawer.visible, 4.0), (drawer.log_error, 0.0), (finder.side, -0.9)):
+        torch.nn.init.normal_(layer.weight, std=0.001)
+        torch.nn.init.constant_(layer.bias, value)
     with building(models) as folder:
-        export_networks(folder, drawer, Finder(), finder_size=FINDER_SIZE, error_scale=1.0)
+        export_networks(folder, drawer, finder, finder_size=FINDER_SIZE, error_scale=1.0)
         info = ModelInfo(
             character=template.character, created="2020-01-01T00:00:00+00:00", laikaroto="0",
             seed=seed, steps=0, seconds=0.0, crop_px=CROP_PX, finder_size=FINDER_SIZE,
