@@ -53,6 +53,8 @@ OUTPUTS = frozenset({"centre", "side", "found", "points", "tangents", "visible",
 
 _WINDOW_BYTES = 256 * 2**20
 _WINDOW_MOST = 16
+_SMALLEST_HEAD_PX = 8.0
+_LARGEST_HEAD = 1.5  # as a share of the plate's longer side
 _SURE = 0.5  # of the finder
 _FAR = 0.6  # head boxes further than this share of their side from the trend are doubted
 _RESIZED = 1.35
@@ -190,10 +192,12 @@ class Engine:
     def _find(self, plates: Sequence[Image]) -> list[tuple[Box, float]]:
         views = [whole_plate(plate, self.package.info.finder_size) for plate in plates]
         heads = []
-        for (_, matrix), out in zip(views, self._finder.run([v for v, _ in views]), strict=True):
+        outs = self._finder.run([view for view, _ in views])
+        for plate, (_, matrix), out in zip(plates, views, outs, strict=True):
             x, y = _to_plate(out["centre"], matrix)
             side = float(out["side"]) * float(matrix[0, 0])
-            heads.append((Box(float(x), float(y), max(side, 8.0)), float(out["found"])))
+            side = float(np.clip(side, _SMALLEST_HEAD_PX, _LARGEST_HEAD * max(plate.shape)))
+            heads.append((Box(float(x), float(y), side), float(out["found"])))
         return heads
 
     def _vary(self, plate: Image, box: Box) -> list[tuple[Image, FloatArray]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
@@ -48,7 +47,7 @@ def settle(predictions: Predictions, template: CharacterTemplate) -> Predictions
     weight = 1.0 / square
     total = weight.copy()
     summed = predictions.values * weight[..., None]
-    near = _neighbourhoods(xy, template)
+    near = _near_tracks(xy, template)
     for step in (s for s in range(-REACH, REACH + 1) if s and abs(s) < count):
         here = np.arange(max(0, -step), min(count, count - step))
         there = here + step
@@ -57,7 +56,7 @@ def settle(predictions: Predictions, template: CharacterTemplate) -> Predictions
         apart = ((moved[..., :2] - xy[here]) ** 2).sum(-1)
         noise = square[here] + square[there]
         # both are judged over the whole shape: single points agree by chance
-        apart, noise = (_gather(values, near[here]) for values in (apart, noise))
+        apart, noise = (_judge(values, near[here], template) for values in (apart, noise))
         share = 1.0 / (square[there] + np.maximum(apart - noise, 0.0))
         share[apart > _SAME * noise] = 0.0
         total[here] += share
@@ -101,21 +100,23 @@ def _move(values: FloatArray, matrices: FloatArray) -> FloatArray:
     return np.asarray(pairs.reshape(values.shape))
 
 
-def _gather(values: FloatArray, near: FloatArray) -> FloatArray:
-    return np.asarray((near @ values[..., None])[..., 0])
-
-
-def _neighbourhoods(xy: FloatArray, template: CharacterTemplate) -> FloatArray:
-    """(F, P, P) weights, rows summing to 1: whose agreement counts for whom.
+def _judge(values: FloatArray, near: FloatArray, template: CharacterTemplate) -> FloatArray:
+    """Means (B, P) of values (B, P) over those whose agreement counts for each point.
 
     A control point is judged with all of its shape; a tracking point with what is near it.
     """
     first = len(template.tracks)
-    near: NDArray[np.float64] = np.zeros((*xy.shape[:2], xy.shape[1]))
-    extent = np.ptp(xy, axis=1).max(axis=-1)[:, None, None] * _NEAR + 1e-6
-    apart = np.linalg.norm(xy[:, :first, None] - xy[:, None], axis=-1)
-    near[:, :first] = np.exp(-((apart / extent) ** 2) / 2)
+    judged = np.empty_like(values)
+    judged[:, :first] = np.einsum("btp,bp->bt", near, values)
     for where in template.slices().values():
         shape = slice(first + where.start, first + where.stop)
-        near[:, shape, shape] = 1.0
+        judged[:, shape] = values[:, shape].mean(axis=1, keepdims=True)
+    return judged
+
+
+def _near_tracks(xy: FloatArray, template: CharacterTemplate) -> FloatArray:
+    """(F, T, P) weights, rows summing to 1: how near each point is to each tracking point."""
+    extent = np.ptp(xy, axis=1).max(axis=-1)[:, None, None] * _NEAR + 1e-6
+    apart = np.linalg.norm(xy[:, : len(template.tracks), None] - xy[:, None], axis=-1)
+    near = np.exp(-((apart / extent) ** 2) / 2)
     return np.asarray(near / near.sum(axis=-1, keepdims=True))

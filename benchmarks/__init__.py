@@ -1,0 +1,1 @@
+"""Accuracy, throughput and scale: one command each, printing a table."""
