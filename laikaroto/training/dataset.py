@@ -123,7 +123,7 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     """
     path = example_file(folder, shot, frame)
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             return Example(
                 shot,
                 frame,
