@@ -19,6 +19,8 @@ from laikaroto.training.network import Drawing
 
 UNIT = 256.0
 HIDDEN_WEIGHT = 0.15
+#: Tracking points are few, and only this loss is theirs; control points have their curves as well.
+TRACK_WEIGHT = 3.0
 SAMPLES = 8
 WEIGHTS = {
     "heat": 0.4,
@@ -126,19 +128,20 @@ def drawing_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """The weighted sum of all losses of ``WEIGHTS``, and each one's value."""
     weight = targets.known * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * targets.visible)
-    total = weight.sum().clamp_min(1.0)
     gaps = [((xy - targets.xy) * UNIT).square().sum(-1).add(1e-4).sqrt() for xy in drawing.xy]
     far = [_tame(gap) for gap in gaps]
     across, along = curve_distances(index, drawing, targets)
     tracks = targets.xy.shape[1] - targets.tangents.shape[1]
     ends = weight[:, tracks:]
+    share = torch.cat([weight[:, :tracks] * TRACK_WEIGHT, ends], dim=1)
+    total = share.sum().clamp_min(1.0)
     segment = (ends[:, index.start] * ends[:, index.end]).unsqueeze(-1)
     segments = (segment.sum() * SAMPLES).clamp_min(1.0)
     tangent_gap = ((drawing.tangents - targets.tangents) * UNIT).abs().mean(-1)
     losses = {
         "heat": heat_loss(drawing.heat, targets, weight),
-        "coarse": (far[0] * weight).sum() / total,
-        "points": sum(((gap * weight).sum() / total for gap in far[1:]), torch.zeros(())),
+        "coarse": (far[0] * share).sum() / total,
+        "points": sum(((gap * share).sum() / total for gap in far[1:]), torch.zeros(())),
         "curve": (_tame(across + 0.1 * along) * segment).sum() / segments,
         "tangents": (tangent_gap * ends).sum() / ends.sum().clamp_min(1.0),
         "visible": (

@@ -10,6 +10,7 @@ the coefficients of the Newton-Schulz iteration are theirs.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -19,20 +20,26 @@ from torch.optim import Optimizer
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalize(matrix: Tensor, rounds: int = 5) -> Tensor:
-    """The nearest matrix with singular values near one, by Newton-Schulz iteration.
+def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
+    """The nearest matrices with singular values near one, by Newton-Schulz iteration.
+
+    Every iterate is a polynomial of the Gram matrix times the input, so the iteration is run
+    on the small square matrices alone.
 
     Args:
-        matrix: (M, N) float32.
+        matrices: (B, M, N) float32.
         rounds: five bring the singular values to about 0.7-1.2, which is enough.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).bfloat16()
-    x = x / (x.norm() + 1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    gram = x.mT @ x if tall else x @ x.mT
+    identity = torch.eye(gram.shape[-1], dtype=x.dtype)
+    product = identity.expand_as(gram)
     for _ in range(rounds):
-        gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    result: Tensor = (x.T if tall else x).float()
+        step = _A * identity + _B * gram + _C * gram @ gram
+        product = step @ product
+        gram = step @ gram @ step
+    result: Tensor = x @ product if tall else product @ x
     return result
 
 
@@ -47,16 +54,24 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step along every parameter that has a gradient."""
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(parameter.grad)
-                average = state["momentum"]
-                average.mul_(group["momentum"]).add_(parameter.grad)
-                ahead = parameter.grad.add(average, alpha=group["momentum"])
-                update = orthogonalize(ahead.reshape(len(ahead), -1))
+                if parameter.grad is not None:
+                    alike[len(parameter), parameter[0].numel()].append(parameter)
+            for (rows, columns), parameters in alike.items():
+                ahead = torch.stack([self._ahead(p, group["momentum"]) for p in parameters])
                 # tall matrices would otherwise move less per entry than wide ones
-                update *= max(1.0, update.shape[0] / update.shape[1]) ** 0.5
-                parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+                length = group["lr"] * max(1.0, rows / columns) ** 0.5
+                for parameter, update in zip(parameters, orthogonalize(ahead), strict=True):
+                    parameter.add_(update.view(parameter.shape), alpha=-length)
+
+    def _ahead(self, parameter: Tensor, momentum: float) -> Tensor:
+        """The gradient with its momentum (Nesterov's), as a matrix."""
+        gradient = parameter.grad
+        assert gradient is not None
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(gradient)
+        average: Tensor = state["momentum"]
+        average.mul_(momentum).add_(gradient)
+        return gradient.add(average, alpha=momentum).reshape(len(parameter), -1)
