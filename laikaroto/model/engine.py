@@ -148,6 +148,7 @@ class Engine:
                 drawn[frame] = replace(drawing, motion=moved)
                 last = plate
                 report(len(drawn) / len(frames), f"frame {frame} drawn")
+            window.clear()  # else two windows are in memory while the next is read
         self._draw_doubtful(drawn, known, read)
         return _pack([drawn[frame] for frame in frames], frames)
 

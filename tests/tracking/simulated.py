@@ -48,7 +48,8 @@ def noisy(predictions: Predictions, template: CharacterTemplate, *, seed: int) -
         noise[:, shape] = bend + rng.normal(0, SIGMA_PX * 0.7, (count, 1, 2)) + far
     values = predictions.values.copy()
     values[..., :2] += noise
-    error = np.full(values.shape[:2], SIGMA_PX * np.sqrt(np.pi / 2))
+    # half of what a network expects to err by is the same on the frames around
+    error = np.full(values.shape[:2], SIGMA_PX * np.sqrt(np.pi / 2) / 0.5)
     return Predictions(
         frames=predictions.frames, values=values, visible=predictions.visible, error_px=error,
         box=predictions.box, found=predictions.found, moved=predictions.moved,
