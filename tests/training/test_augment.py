@@ -1,0 +1,178 @@
+"""Augmentations change the picture and its truth together."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from laikaroto.coords import FloatArray
+from laikaroto.model.crop import Box
+from laikaroto.training import augment
+from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER, Sample, random_view, vary
+
+BOX = Box(130.0, 90.0, 110.0)
+SIZE = 128
+
+
+def blobs(values: FloatArray, *, width: int = 260, height: int = 180) -> np.ndarray:
+    """A picture with a soft blob at each point, each in a channel of its own."""
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    layers = [
+        np.exp(-((x[None] - px) ** 2 + (y[:, None] - py) ** 2) / (2 * 1.2**2))
+        for px, py in values[:, :2]
+    ]
+    return np.stack(layers, -1).astype(np.float32)
+
+
+def centroids(image: np.ndarray) -> FloatArray:
+    height, width, _ = image.shape
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    total = image.sum((0, 1))
+    across = (image * x[None, :, None]).sum((0, 1)) / total
+    return np.stack([across, (image * y[:, None, None]).sum((0, 1)) / total], -1)
+
+
+def sample(size: int = 64, *, seed: int = 0) -> Sample:
+    rng = np.random.default_rng(seed)
+    values = np.zeros((6, 6))
+    values[:, :2] = rng.uniform(0.25, 0.75, (6, 2)) * size
+    image = rng.uniform(0.2, 0.8, (size, size, 3)).astype(np.float32)
+    return Sample(image, values, np.ones(6, bool), np.ones(6, bool))
+
+
+def test_points_follow_the_picture() -> None:
+    rng = np.random.default_rng(3)
+    gaps = []
+    for seed in range(25):
+        values = np.zeros((3, 6))
+        values[:, :2] = [BOX.x, BOX.y] + rng.uniform(-28, 28, (3, 2))
+        crop, points = random_view(blobs(values), values, BOX, SIZE, np.random.default_rng(seed))
+        assert crop.shape == (SIZE, SIZE, 3)
+        gaps.append(np.hypot(*(centroids(crop) - points[:, :2]).T))
+    # the centre of a bent blob is not quite the bent centre
+    assert np.mean(gaps) < 0.06 and np.max(gaps) < 0.2
+
+
+def test_views_differ_in_place_size_and_turn() -> None:
+    values = np.zeros((2, 6))
+    values[:, :2] = [(100.0, 90.0), (160.0, 90.0)]
+    image = np.zeros((180, 260, 3), np.float32)
+    points = np.array(
+        [random_view(image, values, BOX, SIZE, np.random.default_rng(s))[1] for s in range(60)]
+    )
+    reach = points[:, 1, :2] - points[:, 0, :2]
+    sizes, turns = np.hypot(*reach.T), np.degrees(np.arctan2(reach[:, 1], reach[:, 0]))
+    assert sizes.max() / sizes.min() > 1.2 and np.ptp(turns) > 15
+    assert np.ptp(points[:, :, 0].mean(1)) > 5
+
+
+def test_tangents_are_turned_with_their_point() -> None:
+    values = np.zeros((3, 6))
+    values[0] = [120, 80, -14, 6, 17, 9]
+    values[1, :2] = values[0, :2] + values[0, 2:4]
+    values[2, :2] = values[0, :2] + values[0, 4:6]
+    image = np.zeros((180, 260, 3), np.float32)
+    for seed in range(10):
+        _, points = random_view(image, values, BOX, SIZE, np.random.default_rng(seed))
+        np.testing.assert_allclose(points[0, :2] + points[0, 2:4], points[1, :2], atol=1e-4)
+        np.testing.assert_allclose(points[0, :2] + points[0, 4:6], points[2, :2], atol=1e-4)
+        np.testing.assert_allclose(points[1:, 2:], 0, atol=1e-4)  # none stay none
+
+
+def test_everything_that_is_registered_is_used_as_often_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = dict.fromkeys([*AUGMENTATIONS, *WITH_OTHER], 0)
+
+    def counting(name: str, function):
+        def call(*arguments):
+            used[name] += 1
+            return function(*arguments)
+
+        return call
+
+    wanted = {}
+    for registry in (AUGMENTATIONS, WITH_OTHER):
+        for name, (probability, function) in list(registry.items()):
+            wanted[name] = probability
+            monkeypatch.setitem(registry, name, (probability, counting(name, function)))
+    other = sample(seed=9).image
+    for seed in range(300):
+        vary(sample(), np.random.default_rng(seed), lambda: other)
+    for name, probability in wanted.items():
+        assert 0 < probability < 1
+        assert used[name] / 300 == pytest.approx(probability, abs=0.1), name
+
+
+def test_every_augmentation_is_registered_and_changes_the_picture() -> None:
+    registered = {name: function for name, (_, function) in AUGMENTATIONS.items()}
+    with_other = {name: function for name, (_, function) in WITH_OTHER.items()}
+    written = {
+        name
+        for name, function in inspect.getmembers(augment, inspect.isfunction)
+        if function.__module__ == augment.__name__
+        and list(inspect.signature(function).parameters)[:2] == ["sample", "rng"]
+    } - {"vary"}
+    assert written == {*registered, *with_other}
+    before, other = sample(), sample(seed=9).image
+    for name in sorted(written):
+        rng = np.random.default_rng(5)
+        if name in registered:
+            after = registered[name](before, rng)
+        else:
+            after = with_other[name](before, rng, other)
+        assert after.image.dtype == np.float32 and after.image.shape == before.image.shape
+        assert np.isfinite(after.image).all()
+        assert np.abs(after.image - before.image).max() > 0.01, name
+        np.testing.assert_array_equal(after.values, before.values)
+
+
+def test_an_occluder_hides_the_points_under_it_and_no_others() -> None:
+    size = 64
+    grid = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), -1).reshape(-1, 2)
+    values = np.concatenate([grid, np.zeros((len(grid), 4))], axis=1)
+    seen = np.ones(len(values), bool)
+    seen[:7] = False
+    dark = Sample(np.zeros((size, size, 3), np.float32), values, seen, np.ones_like(seen))
+    light = np.ones((size, size, 3), np.float32)
+    for seed in range(20):
+        after = augment.occluder(dark, np.random.default_rng(seed), light)
+        assert not after.visible[:7].any()  # hidden before, hidden still
+        cover = after.image[..., 0].ravel() / after.image.max()
+        hidden = seen & ~after.visible
+        if hidden.any():
+            assert cover[hidden].min() > 0.25
+        assert cover[after.visible].max() < 0.75
+    assert any(
+        (~augment.occluder(dark, np.random.default_rng(s), light).visible[7:]).any()
+        for s in range(5)
+    )
+
+
+def test_another_set_keeps_the_puppet() -> None:
+    before = sample()
+    before.values[:, :2] = np.array([(1, 1), (3, 1), (3, 3), (1, 3), (2, 1), (2, 3)]) * 16
+    other = np.full_like(before.image, 9.0)
+    for seed in range(10):
+        after = augment.another_set(before, np.random.default_rng(seed), other)
+        assert np.abs(after.image - before.image)[30:34, 30:34].max() < 1.0
+        assert after.image[0, 0].min() > 6.0
+        assert after.visible.all()
+
+
+def test_the_same_seed_gives_the_same_picture() -> None:
+    def make(seed: int) -> tuple[Sample, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        start = sample()
+        crop, points = random_view(start.image, start.values, Box(32, 32, 50), 64, rng)
+        made = Sample(crop, points, start.visible, start.known)
+        return vary(made, rng, lambda: start.image), points
+
+    (one, points), (same, same_points), (other, other_points) = make(4), make(4), make(5)
+    np.testing.assert_array_equal(one.image, same.image)
+    np.testing.assert_array_equal(points, same_points)
+    np.testing.assert_array_equal(one.visible, same.visible)
+    assert np.abs(one.image - other.image).max() > 0.01
+    assert np.abs(points - other_points).max() > 0.1

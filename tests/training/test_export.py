@@ -1,0 +1,159 @@
+"""What OpenVINO computes is what PyTorch computes, on real crops and after some training."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+
+from laikaroto.bundled import bundled
+from laikaroto.character.template import CharacterTemplate, template_from
+from laikaroto.config import PlateConfig
+from laikaroto.plate.exr import read_rgb
+from laikaroto.sidecar.schema import read_roto
+from laikaroto.training.dataset import Dataset, read_example, write_example
+from laikaroto.training.export import (
+    DRAWER_OUTPUTS,
+    FINDER_OUTPUTS,
+    ExportedDrawer,
+    ExportedFinder,
+    export_networks,
+)
+from laikaroto.training.loop import Settings, load_weights, new_state, train_step
+from laikaroto.training.losses import CurveIndex
+from laikaroto.training.network import Drawer, Finder
+from laikaroto.training.run import read_weights
+
+CROP, FINDER, SCALE = 128, (128, 96), 1.7
+
+
+@dataclass
+class Trained:
+    """Networks after a few steps on the sample's puppet, their package files, some crops."""
+
+    settings: Settings
+    dataset: Dataset
+    template: CharacterTemplate
+    drawer: Drawer
+    finder: Finder
+    folder: Path
+    crops: torch.Tensor
+    wholes: torch.Tensor
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("export")
+    roto = read_roto(bundled("sample") / "truth" / "hero" / "tr01.roto.json")
+    template = template_from(roto)
+    examples = []
+    for frame in (1001, 1005):
+        plate = bundled("sample") / "plates" / "tr01" / f"tr01.{frame}.exr"
+        rgb = read_rgb(plate, PlateConfig(template="{shot}{frame}"))
+        write_example(folder, roto, frame, rgb, template, crop_px=CROP, finder=FINDER)
+        examples.append(read_example(folder, "tr01", frame))
+    dataset = Dataset(examples, tracks=len(template.tracks), crop_px=CROP, finder=FINDER)
+    settings = Settings(
+        budget_s=1.0, seed=1, training_shots=("tr01",), held_out=(), crop_px=CROP,
+        finder_size=FINDER, batch=2,
+    )  # fmt: skip
+    state = new_state(settings, dataset, template.control_count)
+    index = CurveIndex.of(template)
+    with ThreadPoolExecutor(1) as pool:
+        for step in range(6):
+            batch = dataset.batch((1, step), 2, pool)
+            train_step(state, batch, index, bfloat16=False, rate=1.0)
+        batch = dataset.batch((1, 99), 4, pool)
+    export_networks(
+        folder, state.drawer, state.finder, finder_size=FINDER, error_scale=SCALE
+    )
+    yield Trained(
+        settings, dataset, template, state.drawer, state.finder, folder, batch.crops, batch.wholes
+    )
+    torch.set_num_threads(threads)
+
+
+def infer(path: Path, images: torch.Tensor) -> dict[str, np.ndarray]:
+    """All outputs by name, in full precision as at inference."""
+    model = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = model(images.numpy())
+    return {output.get_any_name(): np.array(found[output]) for output in model.outputs}
+
+
+def test_points_do_not_move(trained: Trained) -> None:
+    found = infer(trained.folder / "drawer.xml", trained.crops)
+    assert tuple(found) == DRAWER_OUTPUTS
+    with torch.no_grad():
+        wanted = ExportedDrawer(trained.drawer.eval(), SCALE).eval()(trained.crops)
+    points, tangents, visible, error = (value.numpy() for value in wanted)
+    assert np.ptp(points[..., 0]) > 10  # it did learn something to compare
+    shift = np.hypot(*np.moveaxis(found["points"] - points, -1, 0))
+    assert shift.shape == (4, trained.template.point_count)
+    assert shift.mean() < 0.02 and shift.max() < 0.1
+    assert np.abs(found["tangents"] - tangents).mean() < 0.02
+    assert np.abs(found["visible"] - visible).max() < 0.01
+    np.testing.assert_allclose(found["error"], error, rtol=0.01)
+
+
+def test_the_head_does_not_move(trained: Trained) -> None:
+    found = infer(trained.folder / "finder.xml", trained.wholes)
+    assert tuple(found) == FINDER_OUTPUTS
+    with torch.no_grad():
+        wanted = ExportedFinder(trained.finder.eval(), FINDER).eval()(trained.wholes)
+    centre, side, sure = (value.numpy() for value in wanted)
+    assert np.abs(found["centre"] - centre).max() < 0.02
+    np.testing.assert_allclose(found["side"], side, rtol=1e-3)
+    np.testing.assert_allclose(found["found"], sure, atol=0.01)
+
+
+def test_outputs_are_px_of_the_input_pictures(trained: Trained) -> None:
+    with torch.no_grad():
+        drawn = trained.drawer.eval()(trained.crops)
+        centre, side, _ = trained.finder.eval()(trained.wholes)
+    found = infer(trained.folder / "drawer.xml", trained.crops)
+    np.testing.assert_allclose(found["points"], drawn.xy[-1].numpy() * CROP, atol=0.05)
+    # the error is of a crop of 256 px inside, and calibrated
+    np.testing.assert_allclose(
+        found["error"], drawn.log_error.exp().numpy() * CROP / 256 * SCALE, rtol=0.01
+    )
+    head = infer(trained.folder / "finder.xml", trained.wholes)
+    np.testing.assert_allclose(head["centre"], centre.numpy() * FINDER, atol=0.05)
+    np.testing.assert_allclose(head["side"], side.exp().numpy() * FINDER[0], rtol=1e-3)
+
+
+def test_one_picture_at_a_time_is_the_same(trained: Trained) -> None:
+    together = infer(trained.folder / "drawer.xml", trained.crops)
+    alone = infer(trained.folder / "drawer.xml", trained.crops[2:3])
+    np.testing.assert_allclose(alone["points"][0], together["points"][2], atol=0.01)
+
+
+def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -> None:
+    path = trained.folder / "weights.npz"
+    with zipfile.ZipFile(path) as archive:
+        assert {Path(name).suffix for name in archive.namelist()} == {".npy"}
+    with np.load(path, allow_pickle=False) as data:
+        assert all(data[name].dtype.kind in "fi" for name in data.files)
+    weights = read_weights(trained.folder)
+    assert len(weights) == len(trained.drawer.state_dict()) + len(trained.finder.state_dict())
+    state = new_state(trained.settings, trained.dataset, trained.template.control_count)
+    assert load_weights(state, weights) == len(weights)
+    for name, value in trained.drawer.state_dict().items():
+        assert torch.equal(state.average_drawer.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(("tracks", "controls"), [(3, 0), (0, 1)])
+def test_any_template_is_exported(tmp_path: Path, tracks: int, controls: int) -> None:
+    drawer = Drawer(tracks, controls, torch.zeros(controls, 4), size=CROP)
+    export_networks(tmp_path, drawer, Finder(), finder_size=FINDER, error_scale=1.0)
+    found = infer(tmp_path / "drawer.xml", torch.zeros(1, 3, CROP, CROP))
+    assert found["points"].shape == (1, tracks + controls, 2)
+    assert found["tangents"].shape == (1, controls, 4)
