@@ -7,7 +7,6 @@ after a crash. Only ``package`` and ``promote`` write outside it.
 from __future__ import annotations
 
 import datetime
-import filecmp
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -226,37 +225,47 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
     course = open_course(run, report)
     state = load_trained(course)
     parent = show.models_folder(character)
-    with building(parent) as folder:
-        report(0.1, "exporting")
-        export_networks(
-            folder,
-            state.average_drawer,
-            state.average_finder,
-            finder_size=course.settings.finder_size,
-            error_scale=state.error_scale or 1.0,
-        )
-        write_template(folder / "template.json", course.template)
-        write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
-        info = _model_info(character, run, course, state)
-        write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
-        report(0.4, "writing the report")
+    info = _model_info(character, run, course, state)
 
-        def stamp(version: str, target: Path) -> None:
-            # the page locks the folder it is built in, so it is not built in a build folder
-            page = _write_report(show, course, state, version, run / "report")
-            shutil.copytree(page.parent, target / "report", dirs_exist_ok=True)
+    def stamp(version: str, target: Path) -> None:
+        # the page locks the folder it is built in, so it is not built in a build folder
+        page = _write_report(show, course, state, version, run / "report")
+        shutil.copytree(page.parent, target / "report", dirs_exist_ok=True)
 
-        version = _published_before(parent, folder) or publish(folder, parent, stamp=stamp)
+    version = _published_before(parent, info)
+    if version is None:
+        with building(parent) as folder:
+            report(0.1, "exporting")
+            export_networks(
+                folder,
+                state.average_drawer,
+                state.average_finder,
+                finder_size=course.settings.finder_size,
+                error_scale=info.error_scale,
+            )
+            write_template(folder / "template.json", course.template)
+            write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
+            write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
+            report(0.4, "writing the report")
+            version = publish(folder, parent, stamp=stamp)
     write_file(done, json.dumps({"version": version}).encode())
     report(1.0, f"packaged {version} in {parent / version}")
     return version
 
 
-def _published_before(parent: Path, build: Path) -> str | None:
-    """The version that an earlier attempt published but did not live to tell."""
-    names = ("template.json", "metrics.json", "weights.npz")
+def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
+    """The version that an earlier attempt published but did not live to tell.
+
+    No two trainings take the same time to the last digit of a float.
+    """
+    own = info.model_dump(exclude={"created"})
     for version in reversed(versions(parent)):
-        if len(filecmp.cmpfiles(build, parent / version, names, shallow=False)[0]) == len(names):
+        try:
+            text = (parent / version / "model.json").read_text(encoding="utf-8")
+            other = models.ModelInfo.model_validate_json(text)
+        except (OSError, ValueError):
+            continue  # damaged: not ours to judge here
+        if other.model_dump(exclude={"created"}) == own:
             return version
     return None
 

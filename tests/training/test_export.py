@@ -16,6 +16,7 @@ import torch
 from laikaroto.bundled import bundled
 from laikaroto.character.template import CharacterTemplate, template_from
 from laikaroto.config import PlateConfig
+from laikaroto.model.convert import write_ir
 from laikaroto.plate.exr import read_rgb
 from laikaroto.sidecar.schema import read_roto
 from laikaroto.training.dataset import Dataset, read_example, write_example
@@ -73,67 +74,74 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
             batch = dataset.batch((1, step), 2, pool)
             train_step(state, batch, index, bfloat16=False, rate=1.0)
         batch = dataset.batch((1, 99), 4, pool)
-    export_networks(
-        folder, state.drawer, state.finder, finder_size=FINDER, error_scale=SCALE
-    )
+    with torch.no_grad():  # as sure of itself as after hours: sharp heat maps are sensitive
+        state.drawer.heat.weight *= 40
+        state.finder.heat.weight *= 20
+    export_networks(folder, state.drawer, state.finder, finder_size=FINDER, error_scale=SCALE)
     yield Trained(
         settings, dataset, template, state.drawer, state.finder, folder, batch.crops, batch.wholes
     )
     torch.set_num_threads(threads)
 
 
-def infer(path: Path, images: torch.Tensor) -> dict[str, np.ndarray]:
-    """All outputs by name, in full precision as at inference."""
+def infer(path: Path, images: torch.Tensor, *names: str) -> list[np.ndarray]:
+    """Outputs by name, in full precision as at inference."""
     model = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = model(images.numpy())
-    return {output.get_any_name(): np.array(found[output]) for output in model.outputs}
+    assert len(model.outputs) == len(names)
+    return [np.array(found[model.output(name)]) for name in names]
 
 
-def test_points_do_not_move(trained: Trained) -> None:
-    found = infer(trained.folder / "drawer.xml", trained.crops)
-    assert tuple(found) == DRAWER_OUTPUTS
+@pytest.fixture(scope="module")
+def drawn(trained: Trained) -> list[np.ndarray]:
+    return infer(trained.folder / "drawer.xml", trained.crops, *DRAWER_OUTPUTS)
+
+
+@pytest.fixture(scope="module")
+def heads(trained: Trained) -> list[np.ndarray]:
+    return infer(trained.folder / "finder.xml", trained.wholes, *FINDER_OUTPUTS)
+
+
+def test_points_do_not_move(trained: Trained, drawn: list[np.ndarray]) -> None:
     with torch.no_grad():
         wanted = ExportedDrawer(trained.drawer.eval(), SCALE).eval()(trained.crops)
     points, tangents, visible, error = (value.numpy() for value in wanted)
-    assert np.ptp(points[..., 0]) > 10  # it did learn something to compare
-    shift = np.hypot(*np.moveaxis(found["points"] - points, -1, 0))
+    assert np.ptp(points[..., 0]) > 5 and np.ptp(tangents) > 1  # there is something to move
+    shift = np.hypot(*np.moveaxis(drawn[0] - points, -1, 0))
     assert shift.shape == (4, trained.template.point_count)
     assert shift.mean() < 0.02 and shift.max() < 0.1
-    assert np.abs(found["tangents"] - tangents).mean() < 0.02
-    assert np.abs(found["visible"] - visible).max() < 0.01
-    np.testing.assert_allclose(found["error"], error, rtol=0.01)
+    assert np.abs(drawn[1] - tangents).mean() < 0.02
+    assert np.abs(drawn[2] - visible).max() < 0.01
+    np.testing.assert_allclose(drawn[3], error, rtol=0.01)
 
 
-def test_the_head_does_not_move(trained: Trained) -> None:
-    found = infer(trained.folder / "finder.xml", trained.wholes)
-    assert tuple(found) == FINDER_OUTPUTS
+def test_the_head_does_not_move(trained: Trained, heads: list[np.ndarray]) -> None:
     with torch.no_grad():
         wanted = ExportedFinder(trained.finder.eval(), FINDER).eval()(trained.wholes)
     centre, side, sure = (value.numpy() for value in wanted)
-    assert np.abs(found["centre"] - centre).max() < 0.02
-    np.testing.assert_allclose(found["side"], side, rtol=1e-3)
-    np.testing.assert_allclose(found["found"], sure, atol=0.01)
+    assert np.abs(heads[0] - centre).max() < 0.02
+    np.testing.assert_allclose(heads[1], side, rtol=1e-3)
+    np.testing.assert_allclose(heads[2], sure, atol=0.01)
 
 
-def test_outputs_are_px_of_the_input_pictures(trained: Trained) -> None:
+def test_outputs_are_px_of_the_input_pictures(
+    trained: Trained, drawn: list[np.ndarray], heads: list[np.ndarray]
+) -> None:
     with torch.no_grad():
-        drawn = trained.drawer.eval()(trained.crops)
+        wanted = trained.drawer.eval()(trained.crops)
         centre, side, _ = trained.finder.eval()(trained.wholes)
-    found = infer(trained.folder / "drawer.xml", trained.crops)
-    np.testing.assert_allclose(found["points"], drawn.xy[-1].numpy() * CROP, atol=0.05)
+    np.testing.assert_allclose(drawn[0], wanted.xy[-1].numpy() * CROP, atol=0.05)
     # the error is of a crop of 256 px inside, and calibrated
     np.testing.assert_allclose(
-        found["error"], drawn.log_error.exp().numpy() * CROP / 256 * SCALE, rtol=0.01
+        drawn[3], wanted.log_error.exp().numpy() * CROP / 256 * SCALE, rtol=0.01
     )
-    head = infer(trained.folder / "finder.xml", trained.wholes)
-    np.testing.assert_allclose(head["centre"], centre.numpy() * FINDER, atol=0.05)
-    np.testing.assert_allclose(head["side"], side.exp().numpy() * FINDER[0], rtol=1e-3)
+    np.testing.assert_allclose(heads[0], centre.numpy() * FINDER, atol=0.05)
+    np.testing.assert_allclose(heads[1], side.exp().numpy() * FINDER[0], rtol=1e-3)
 
 
-def test_one_picture_at_a_time_is_the_same(trained: Trained) -> None:
-    together = infer(trained.folder / "drawer.xml", trained.crops)
-    alone = infer(trained.folder / "drawer.xml", trained.crops[2:3])
-    np.testing.assert_allclose(alone["points"][0], together["points"][2], atol=0.01)
+def test_one_picture_at_a_time_is_the_same(trained: Trained, drawn: list[np.ndarray]) -> None:
+    alone = infer(trained.folder / "drawer.xml", trained.crops[2:3], *DRAWER_OUTPUTS)
+    np.testing.assert_allclose(alone[0][0], drawn[0][2], atol=0.01)
 
 
 def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -> None:
@@ -152,8 +160,9 @@ def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -
 
 @pytest.mark.parametrize(("tracks", "controls"), [(3, 0), (0, 1)])
 def test_any_template_is_exported(tmp_path: Path, tracks: int, controls: int) -> None:
-    drawer = Drawer(tracks, controls, torch.zeros(controls, 4), size=CROP)
-    export_networks(tmp_path, drawer, Finder(), finder_size=FINDER, error_scale=1.0)
-    found = infer(tmp_path / "drawer.xml", torch.zeros(1, 3, CROP, CROP))
-    assert found["points"].shape == (1, tracks + controls, 2)
-    assert found["tangents"].shape == (1, controls, 4)
+    drawer = Drawer(tracks, controls, torch.zeros(controls, 4), size=CROP).eval()
+    path, crop = tmp_path / "drawer.xml", torch.zeros(1, 3, CROP, CROP)
+    write_ir(ExportedDrawer(drawer, 1.0).eval(), crop, path, outputs=DRAWER_OUTPUTS)
+    found = infer(path, crop, *DRAWER_OUTPUTS)
+    assert found[0].shape == (1, tracks + controls, 2)
+    assert found[1].shape == (1, controls, 4)

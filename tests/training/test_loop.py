@@ -101,7 +101,7 @@ def test_a_few_steps_on_one_batch_lower_its_loss(course: Course) -> None:
     # the averaged networks, which are what is kept, follow
     start = new_state(course.settings, course.dataset, FORM.control_count)
     now, followed, before = (
-        torch.nn.utils.parameters_to_vector(module.parameters()).detach()
+        torch.cat([value.detach().flatten() for value in module.parameters()])
         for module in (state.drawer, state.average_drawer, start.drawer)
     )
     assert 0 < (followed - now).norm() < (before - now).norm()

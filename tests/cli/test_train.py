@@ -1,0 +1,66 @@
+"""``laikaroto train``: from ground truth to a current model, and what it refuses first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from laikaroto.model.package import load_package
+from laikaroto.show import Show
+from tests.training.synthetic import write_show
+
+
+@pytest.fixture
+def show(tmp_path: Path) -> Show:
+    return write_show(tmp_path, shots={"a1": 2, "a2": 2})
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_character_is_learned_and_its_model_becomes_current(laikaroto, show: Show) -> None:
+    ran = laikaroto("train", "boat", "--budget", "1s", "--configs", show.configs.folder, "--json")
+    assert ran.code == 0, ran.err
+    data = json.loads(ran.out)
+    package = load_package(Path(data["folder"]))
+    assert data["version"] == data["current"] == package.version == "v001"
+    assert data["held_out"] == list(package.info.validation_shots)
+    assert len(data["held_out"]) == 1 and data["held_out"][0] in ("a1", "a2")
+    assert data["curves_mean_px"] == package.metrics["curves_mean_px"] > 0
+    assert data["tracks_mean_px"] > 0
+    assert (package.folder / "report" / "index.html").is_file()
+    assert ran.err == ""  # --json keeps quiet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["villain"], 2, "unknown character 'villain'; known: boat"),
+        (["boat", "--budget", "soon"], 2, "duration 'soon'"),
+        (["boat", "--budget", "0s"], 2, "duration '0s'"),
+        (["boat", "--init-from", "v003"], 1, "no model 'v003'; there are: none"),
+        (["boat", "--init-from", "current"], 1, "no model 'current'"),
+        (["../boat"], 2, "not a usable name"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_any_work(
+    laikaroto, show: Show, arguments: list[str], code: int, text: str
+) -> None:
+    ran = laikaroto("train", *arguments, "--configs", show.configs.folder)
+    assert ran.code == code and text in ran.err
+    assert not (show.root / "work").exists()
+
+
+def test_truth_that_cannot_be_learned_from_is_refused(laikaroto, show: Show) -> None:
+    Path(show.plate_template("a1").format(frame=1001)).unlink()
+    ran = laikaroto("train", "boat", "--configs", show.configs.folder)
+    assert ran.code == 1 and "shot a1" in ran.err and "1001" in ran.err
+    assert not (show.root / "work").exists()

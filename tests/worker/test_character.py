@@ -1,0 +1,427 @@
+"""The tasks of a training job, run as a farm runs them, and all that may befall them."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from laikaroto.character.template import read_template, write_template
+from laikaroto.errors import (
+    EXIT_TRY_AGAIN,
+    ConfigError,
+    ModelError,
+    PlateError,
+    SidecarError,
+    TruthError,
+)
+from laikaroto.model.package import ModelInfo, current_version, load_package
+from laikaroto.model.package import promote as make_current
+from laikaroto.show import Show
+from laikaroto.sidecar.publish import building, publish, verify_manifest, versions
+from laikaroto.worker import character as steps
+from tests.training.synthetic import CHARACTER, template, write_show
+
+STOPPING = Path(__file__).with_name("stopping.py")
+
+
+class Said:
+    """A report that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[float, str]] = []
+
+    def __call__(self, fraction: float, text: str) -> None:
+        self.lines.append((fraction, text))
+
+    @property
+    def text(self) -> str:
+        return "\n".join(text for _, text in self.lines)
+
+
+def do(show: Show, run: Path, *names: str, **options: Any) -> str:
+    """Run steps in this process; returns what they reported."""
+    said = Said()
+    for name in names:
+        more = {"budget_s": 0.5, "init_from": None} | options if name == "train" else {}
+        getattr(steps, name)(show, character=CHARACTER, run=run, report=said, **more)
+    return said.text
+
+
+def start(show: Show, run: Path, step: str, *options: str, stop: str = "", limit: int | None = None,
+          ) -> subprocess.Popen[str]:  # fmt: skip
+    """``laikaroto worker STEP`` in a process of its own.
+
+    Args:
+        stop: where it stops itself, see stopping.py.
+        limit: no file of its may become larger, bytes.
+    """
+    program = [str(STOPPING), stop] if stop else ["-m", "laikaroto"]
+    places = ["--configs", str(show.configs.folder), "--run", str(run), "--character", CHARACTER]
+
+    def limit_files() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, *program, "worker", step, *places, *options], text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(STOPPING.parents[2])},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit_files,
+    )  # fmt: skip
+
+
+def kill_when_stopped(child: subprocess.Popen[str]) -> None:
+    """Wait until the process has stopped itself, then kill -9 it."""
+    try:
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            out, err = child.communicate()
+            raise AssertionError(f"ended instead of stopping:\n{out}\n{err}")
+        child.kill()
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
+    finally:
+        child.kill()
+
+
+def litter(*folders: Path) -> list[str]:
+    return sorted(str(p) for folder in folders for p in folder.rglob(".*"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def show(tmp_path: Path) -> Show:
+    return write_show(tmp_path)
+
+
+@pytest.fixture
+def run(show: Show) -> Path:
+    return show.work_folder("train")
+
+
+def truth(show: Show, shot: str = "a1") -> Path:
+    return show.truth_file(CHARACTER, shot)
+
+
+def edit_truth(show: Show, change: Callable[[dict[str, Any]], None], shot: str = "a1") -> None:
+    path = truth(show, shot)
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def configure(show: Show, **training: Any) -> Show:
+    path = show.configs.folder / "characters" / f"{CHARACTER}.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["training"] |= training
+    path.write_text(yaml.safe_dump(data))
+    return Show.open(show.configs.folder)
+
+
+# ---- prepare: what is wrong is said before any time is spent ----------------------------------
+
+
+def test_prepare_says_what_it_did_and_leaves_the_plates_alone(show: Show, run: Path) -> None:
+    plates = Path(show.plate_template("a1")).parent
+    before = {p: p.read_bytes() for p in plates.iterdir()}
+    text = do(show, run, "prepare")
+    assert text.splitlines() == [f"prepared {s} frame {f}" for s in ("a1", "a2")
+                                 for f in (1001, 1002, 1003)]  # fmt: skip
+    assert {p: p.read_bytes() for p in plates.iterdir()} == before
+    files = {p.name for p in (run / "dataset").iterdir()}
+    assert files == {f"{s}.{f}.npz" for s in ("a1", "a2") for f in (1001, 1002, 1003)}
+    assert json.loads((run / "dataset.json").read_text())["crop_px"] == 128
+
+
+def test_what_a_killed_prepare_left_is_removed(show: Show, run: Path) -> None:
+    kill_when_stopped(start(show, run, "prepare", stop="replace:a2.1001.npz"))
+    assert len(litter(run / "dataset")) == 1 and not (run / "dataset.json").exists()
+    with pytest.raises(TruthError, match="not prepared; run the prepare step"):
+        do(show, run, "train")
+    do(show, run, "prepare")
+    assert litter(run) == [] and (run / "dataset.json").is_file()
+
+
+def refused(show: Show, run: Path, kind: type[Exception], *texts: str) -> None:
+    with pytest.raises(kind) as caught:
+        do(show, run, "prepare")
+    for text in texts:
+        assert text in str(caught.value)
+    assert not run.exists()
+
+
+def test_no_truth_at_all(show: Show, run: Path) -> None:
+    for shot in ("a1", "a2"):
+        truth(show, shot).unlink()
+    refused(show, run, TruthError, "no ground truth to learn from", "laikaroto truth import boat")
+
+
+def test_truth_of_a_named_shot_is_missing(show: Show, run: Path) -> None:
+    path = show.configs.folder / "characters" / f"{CHARACTER}.yaml"
+    path.write_text(path.read_text() + "training_shots: [a1, a7]\n")
+    refused(Show.open(show.configs.folder), run, TruthError, "shot a7", "training_shots")
+
+
+def test_no_template(show: Show, run: Path) -> None:
+    show.template_file(CHARACTER).unlink()
+    refused(show, run, TruthError, "no template yet", "truth import")
+
+
+def test_missing_and_damaged_plates_are_named(show: Show, run: Path) -> None:
+    folder = Path(show.plate_template("a1")).parent
+    (folder / "a1.1002.exr").unlink()
+    (folder / "a1.1003.exr").write_text("no picture")
+    refused(show, run, PlateError, "shot a1", "frame 1002: missing", "frame 1003", "a1.1003.exr")
+
+
+def test_a_cut_plate_is_found_before_anything_is_prepared(show: Show, run: Path) -> None:
+    path = Path(show.plate_template("a2").format(frame=1003))
+    path.write_bytes(path.read_bytes()[:-200])
+    refused(show, run, PlateError, "shot a2", "frame 1003", "cut off")
+
+
+def test_all_faults_of_all_truth_are_listed(show: Show, run: Path) -> None:
+    def fewer_points(data: dict[str, Any]) -> None:
+        for frame in data["shapes"]["sail"]["frames"].values():
+            frame["points"].pop()
+            frame["point_visible"].pop()
+
+    def wild(data: dict[str, Any]) -> None:
+        data["shapes"]["mast"]["frames"]["1002"]["points"][1][2] = 9000.0
+
+    edit_truth(show, fewer_points, "a1")
+    edit_truth(show, wild, "a2")
+    refused(show, run, TruthError, "shot a1 'sail'", "wanted 3 points, got 2",
+            "shot a2 'mast' frames 1002", "tangent")  # fmt: skip
+
+
+def test_nan_in_truth(show: Show, run: Path) -> None:
+    truth(show).write_text(truth(show).read_text().replace('"xy":[', '"xy":[NaN,', 1))
+    refused(show, run, SidecarError, "a1.roto.json", "tracks.")
+
+
+def test_flipped_truth(show: Show, run: Path) -> None:
+    def reverse(data: dict[str, Any]) -> None:
+        for frame in data["shapes"]["sail"]["frames"].values():
+            points = [[x, y, c, d, a, b] for x, y, a, b, c, d in frame["points"][::-1]]
+            frame["points"] = points
+
+    more = write_show(run.parents[2] / "more", shots={"a1": 3, "a2": 3, "a3": 3})
+    edit_truth(more, reverse, "a2")
+    refused(more, run, TruthError, "shot a2 'sail' frames 1001-1003", "runs round the other way",
+            "against 6 of 9 frames")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("held_out", "text"), [(["a9"], "['a9'] are not training shots"), (["a1", "a2"], "every")]
+)
+def test_held_out_shots_that_cannot_be(
+    show: Show, run: Path, held_out: list[str], text: str
+) -> None:
+    changed = configure(show, validation_shots=held_out)
+    refused(changed, run, ConfigError, "boat.yaml: training.validation_shots", text)
+
+
+# ---- train -----------------------------------------------------------------------------------
+
+
+def checkpoint(run: Path) -> dict[str, Any]:
+    return torch.load(run / "checkpoint.pt", weights_only=True)
+
+
+def test_a_killed_training_goes_on(show: Show, run: Path) -> None:
+    do(show, run, "prepare")
+    # stopped half way, about to rename what it measured, then killed
+    kill_when_stopped(start(show, run, "train", "--budget", "6s", stop="replace:held_out.pt"))
+    assert any(".held_out.pt." in name for name in litter(run))
+    before = checkpoint(run)
+    assert 0 < before["seconds"] < 6.5 and before["step"] >= 1
+    child = start(show, run, "train", "--budget", "2h")  # the first attempt's budget stays
+    out, err = child.communicate(timeout=240)
+    assert child.returncode == 0, err
+    resumed = f"going on from the checkpoint at step {before['step']}, {before['seconds']:.0f} s of"
+    assert resumed in out and "of 6 s used" in out and "held out: a" in out
+    after = checkpoint(run)
+    assert after["step"] > before["step"]
+    # the budget is what both attempts used together
+    assert after["seconds"] >= 6.0
+    assert after["history"][: len(before["history"])] == before["history"]
+    times = [row["seconds"] for row in after["history"]]
+    counts = [row["step"] for row in after["history"]]
+    assert times == sorted(times) and counts == sorted(set(counts))
+    late = [s for s in times if s >= 6.0]
+    assert len(late) <= 1  # at most the step that was under way
+    assert litter(run) == []
+
+
+def test_it_learns_shapes_that_are_no_face(show: Show, run: Path) -> None:
+    show = configure(show, validation_shots=["a2"])
+    do(show, run, "prepare")
+    do(show, run, "train", budget_s=9.0)
+    history = checkpoint(run)["history"]
+    assert history[-1]["loss"] < 0.97 * history[0]["loss"]
+    text = do(show, run, "evaluate")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["held_out"] == ["a2"] and metrics["frames"] == 3
+    assert set(metrics["shots"]["a2"]["curves"]) == {"mast", "sail"}
+    assert f"points {metrics['tracks_mean_px']:.2f} px" in text
+    assert f"curves {metrics['curves_mean_px']:.2f} px" in text
+
+
+def test_a_full_disk_ends_a_training_with_try_again(show: Show, run: Path) -> None:
+    do(show, run, "prepare")
+    child = start(show, run, "train", "--budget", "1s", limit=1_000_000)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == EXIT_TRY_AGAIN, err
+    assert "checkpoint.pt" in err and "file size limit" in err
+    assert litter(run) == [] and not (run / "checkpoint.pt").exists()
+
+
+# ---- package ---------------------------------------------------------------------------------
+
+
+def test_one_shot_and_no_time_still_make_a_model(tmp_path: Path) -> None:
+    """Nothing is held out, next to nothing is learned; the package is whole and says so."""
+    show = write_show(tmp_path, shots={"only": 2})
+    run, models = show.work_folder("train"), show.models_folder(CHARACTER)
+    text = do(show, run, "prepare", "train", "evaluate", budget_s=0.001)
+    assert "held out: none: there is only one shot" in text
+    assert "nothing was held out, so there is no figure: import a second shot" in text
+    measured(show, show.work_folder("other"))  # an earlier model, v001
+    # a full disk, then killed while building
+    child = start(show, run, "package", limit=1_000_000)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == EXIT_TRY_AGAIN and "cannot write" in err, err
+    assert versions(models) == ["v001"] and litter(models) == []
+    verify_manifest(models / "v001")
+    kill_when_stopped(start(show, run, "package", stop="report:exporting"))
+    assert versions(models) == ["v001"] and len(list(models.glob(".building.*"))) == 1
+    assert "packaged v002" in do(show, run, "package", "promote")
+    package = load_package(models / "v002")
+    assert package.info.steps == 1 and package.info.validation_shots == ()
+    assert package.metrics["curves_mean_px"] is None and package.template == template()
+    assert (package.folder / "report" / "index.html").is_file()
+    assert litter(models, run) == [] and current_version(models) == "v002"
+    # run again after it ended, and after it was killed before it could say so
+    do(show, run, "package")
+    (run / "package.json").unlink()
+    assert "packaged v002" in do(show, run, "package")
+    assert versions(models) == ["v001", "v002"]
+    _check_warm_start(show, tmp_path / "warm")
+    damaged = package.folder / "drawer.bin"
+    data = bytearray(damaged.read_bytes())
+    data[1000] ^= 255
+    damaged.write_bytes(data)
+    with pytest.raises(ModelError, match=r"drawer\.bin: checksum differs"):
+        load_package(package.folder)
+    with pytest.raises(ModelError, match="damaged"):
+        do(show, run, "promote")
+
+
+def _check_warm_start(show: Show, run: Path) -> None:
+    with np.load(show.models_folder(CHARACTER) / "v002" / "weights.npz") as data:
+        count = len(data.files)
+    text = do(show, run, "prepare", "train", budget_s=0.001, init_from="current")
+    assert f"starting from current ({count} of {count} weights fit)" in text
+    assert json.loads((run / "init_from.json").read_text()) == {"version": "v002"}
+
+
+def test_an_unknown_model_to_start_from(show: Show, run: Path) -> None:
+    do(show, run, "prepare")
+    with pytest.raises(ModelError, match="no model 'v007'"):
+        do(show, run, "train", init_from="v007")
+    assert not (run / "checkpoint.pt").exists()
+
+
+# ---- promote ---------------------------------------------------------------------------------
+
+
+def measured(show: Show, run: Path, **metrics: Any) -> str:
+    """A package with these figures, as if this run had made it; its networks are only named."""
+    models = show.models_folder(CHARACTER)
+    info = ModelInfo(
+        character=CHARACTER, created="2026-01-01T00:00:00+00:00", laikaroto="0", seed=1, steps=1,
+        seconds=1.0, crop_px=128, finder_size=(128, 96), error_scale=1.0,
+        training_shots=("a1", "a2"), validation_shots=("a1",),
+    )  # fmt: skip
+    figures = {"held_out": ["a1"], "frames": 3, "curves_mean_px": 1.0, "tracks_mean_px": 1.0,
+               "shots": {}} | metrics  # fmt: skip
+    with building(models) as folder:
+        (folder / "model.json").write_text(info.model_dump_json())
+        write_template(folder / "template.json", read_template(show.template_file(CHARACTER)))
+        (folder / "metrics.json").write_text(json.dumps(figures))
+        version = publish(folder, models)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "package.json").write_text(json.dumps({"version": version}))
+    return version
+
+
+def test_the_first_model_becomes_current(show: Show, run: Path) -> None:
+    measured(show, run)
+    assert "v001 is current" in do(show, run, "promote")
+    assert current_version(show.models_folder(CHARACTER)) == "v001"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "current"),
+    [
+        ({"curves_mean_px": 0.9}, "v002"),
+        ({"curves_mean_px": 1.0}, "v002"),  # no worse
+        ({"curves_mean_px": 1.1}, "v001"),
+        ({"curves_mean_px": 1.1, "frames": 4}, "v002"),  # other frames cannot be compared
+        ({"curves_mean_px": 1.1, "held_out": ["a2"]}, "v002"),
+        ({"curves_mean_px": 0.9, "tracks_mean_px": 9.0}, "v002"),
+        ({"curves_mean_px": None, "tracks_mean_px": None}, "v002"),
+    ],
+)
+def test_a_model_becomes_current_if_it_is_no_worse_on_the_same_frames(
+    show: Show, run: Path, metrics: dict[str, Any], current: str
+) -> None:
+    measured(show, run)
+    do(show, run, "promote")
+    assert measured(show, run, **metrics) == "v002"
+    text = do(show, run, "promote")
+    assert current_version(show.models_folder(CHARACTER)) == current
+    if current == "v001":
+        assert "v001 stays current: v002 is worse on a1" in text
+        assert "curves 1.10 px" in text and "models promote boat v002" in text
+    do(show, run, "promote")  # again: nothing new
+    assert current_version(show.models_folder(CHARACTER)) == current
+
+
+def test_without_curves_tracking_points_decide(show: Show, run: Path) -> None:
+    measured(show, run, curves_mean_px=None)
+    do(show, run, "promote")
+    measured(show, run, curves_mean_px=None, tracks_mean_px=1.5)
+    text = do(show, run, "promote")
+    assert "v001 stays current" in text and "(points 1.50 px against points 1.00 px)" in text
+
+
+def test_nothing_to_promote(show: Show, run: Path) -> None:
+    with pytest.raises(ModelError, match="no packaged model; run the package step"):
+        do(show, run, "promote")
+    measured(show, run)
+    shutil.rmtree(show.models_folder(CHARACTER) / "v001")
+    with pytest.raises(ModelError, match="no such model"):
+        do(show, run, "promote")
+    with pytest.raises(ModelError):
+        make_current(show.models_folder(CHARACTER), "v001")
