@@ -20,8 +20,10 @@ def train(
     """Learn CHARACTER from its ground truth, and package the model.
 
     Does in the foreground what 'submit train' does on the farm. Stopped or killed, it goes
-    on from its last checkpoint when it is started again.
+    on from its last checkpoint when it is started again, unless the ground truth has changed.
     """
+    import shutil
+
     from laikaroto.config import parse_duration
     from laikaroto.model.package import current_version, load_package, resolve_version
     from laikaroto.show import Show
@@ -36,7 +38,16 @@ def train(
     steps.gather(show, character)
     run = show.work_folder(f"train-{character}")
     if (run / "package.json").is_file():
-        _put_aside(run)
+        shutil.rmtree(run)  # finished: its model is published
+    elif (run / "dataset.json").is_file():
+        from laikaroto.training.run import read_index
+
+        if read_index(run).truth != steps.truth_digest(show, character):
+            click.echo(
+                "the ground truth has changed since this training was begun: starting anew",
+                err=True,
+            )
+            shutil.rmtree(run)
     with foreground_report(f"prepare {character}", quiet=as_json) as report:
         if not (run / "dataset.json").is_file():
             steps.prepare(show, character=character, run=run, report=report)
@@ -68,10 +79,3 @@ def train(
     click.echo(f"report: {package.folder / 'report' / 'index.html'}")
     if current != version:
         click.echo(f"{current} stays current; see 'laikaroto models list {character}'")
-
-
-def _put_aside(run: Path) -> None:
-    """Drop the folder of a training that is finished: its model is published."""
-    import shutil
-
-    shutil.rmtree(run)

@@ -32,11 +32,15 @@ from laikaroto.training.validate import HeldOut, choose_held_out
 
 
 class DatasetIndex(BaseModel):
-    """dataset.json: frames of each shot, their plates, and the sizes they were prepared for."""
+    """dataset.json: frames of each shot, their plates, and the sizes they were prepared for.
+
+    truth: digest of what it was made of, so that a change is noticed.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     character: str
+    truth: str
     crop_px: int
     finder_size: tuple[int, int]
     mirror: Literal["auto", "never"]

@@ -7,6 +7,7 @@ after a crash. Only ``package`` and ``promote`` write outside it.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -82,6 +83,16 @@ def _check_held_out(show: Show, character: str, shots: Sequence[str]) -> None:
         raise ConfigError(f"{where}: holds out every training shot; leave one to learn from")
 
 
+def truth_digest(show: Show, character: str) -> str:
+    """SHA-256 of the template and all ground truth, and of what they are prepared for."""
+    settings = show.character(character).training
+    total = hashlib.sha256(f"{settings.crop_px} {settings.mirror}\n".encode())
+    shots = show.truth_shots(character)
+    for path in (show.template_file(character), *(show.truth_file(character, s) for s in shots)):
+        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
 def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     """Check truth and plates; put small log-encoded pictures into the job's folder."""
     from laikaroto.training.dataset import finder_size, write_example
@@ -107,6 +118,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
         run,
         DatasetIndex(
             character=character,
+            truth=truth_digest(show, character),
             crop_px=settings.crop_px,
             finder_size=finder,
             mirror=settings.mirror,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from laikaroto.errors import TryAgainError
 from laikaroto.model.package import load_package
 from laikaroto.show import Show
 from tests.training.synthetic import write_show
@@ -64,3 +65,27 @@ def test_truth_that_cannot_be_learned_from_is_refused(laikaroto, show: Show) -> 
     ran = laikaroto("train", "boat", "--configs", show.configs.folder)
     assert ran.code == 1 and "shot a1" in ran.err and "1001" in ran.err
     assert not (show.root / "work").exists()
+
+
+def test_a_training_begun_goes_on_unless_the_truth_has_changed(
+    laikaroto, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object, report, **options: object) -> str:
+        raise TryAgainError("no time for that here")
+
+    def train() -> list[str]:
+        ran = laikaroto("train", "boat", "--budget", "0.001s", "--configs", show.configs.folder)
+        assert ran.code == 75, ran.err
+        return ran.err.splitlines()
+
+    monkeypatch.setattr("laikaroto.worker.character.package", stop)
+    said = train()
+    assert any("starting, 0 s of" in line for line in said)
+    said = train()
+    assert any("going on from the checkpoint at step 1" in line for line in said)
+    assert not any("prepared a1" in line for line in said)
+    path = show.truth_file("boat", "a1")
+    path.write_text(path.read_text().replace('"visible":true', '"visible":false', 1))
+    said = train()
+    assert "the ground truth has changed since this training was begun: starting anew" in said
+    assert any("starting, 0 s of" in line for line in said)

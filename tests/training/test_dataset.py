@@ -23,6 +23,7 @@ from laikaroto.training.dataset import (
     read_example,
     write_example,
 )
+from laikaroto.training.mirror import Mirror
 from tests.training.synthetic import at_rest, paint, poses, template
 
 FINDER = (128, 96)
@@ -147,6 +148,38 @@ def test_the_truth_lies_on_the_picture_also_on_large_plates(
     inside = np.abs(batch.targets.xy.numpy() - 0.5).max(-1) < 0.38
     gaps = np.hypot(*np.moveaxis(found - batch.targets.xy.numpy() * 128, -1, 0))[inside]
     assert len(gaps) > 8 and gaps.mean() < 0.25 and gaps.max() < 1.0
+
+
+def test_mirrored_pictures_exchange_left_and_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left is a red spot, right a blue one; mirrored, "left" has to be on the blue one."""
+    xy = np.array([(105.0, 105.0), (155.0, 105.0), (130.0, 55.0), (130.0, 155.0)])
+    x, y = np.arange(260) + 0.5, np.arange(200) + 0.5
+    red, blue = (
+        np.exp(-((x[None] - a) ** 2 + (y[:, None] - b) ** 2) / (2 * 2.0**2)) for a, b in xy[:2]
+    )
+    rgb = np.stack([red, 0 * red, blue], -1).astype(np.float32)
+    monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
+    monkeypatch.setattr(module, "vary", lambda sample, rng, other: sample)
+    plain, _ = dots(tmp_path, xy, rgb)
+    mirror = Mirror(np.array([1, 0, 2, 3]), np.zeros(4, bool))
+    dataset = Dataset(plain.examples, tracks=4, crop_px=128, finder=FINDER, mirror=mirror)
+    with ThreadPoolExecutor(1) as pool:
+        batch = dataset.batch((1, 1), 16, pool)
+    place, mirrored = np.arange(128) + 0.5, 0
+    for crop, points in zip(batch.crops.numpy(), batch.targets.xy.numpy() * 128, strict=True):
+        spots = [
+            np.array([(crop[c].sum(0) * place).sum(), (crop[c].sum(1) * place).sum()])
+            / crop[c].sum()
+            for c in (0, 2)
+        ]
+        swapped = np.hypot(*(points[0] - spots[1])) < np.hypot(*(points[0] - spots[0]))
+        mirrored += swapped
+        wanted = spots[::-1] if swapped else spots
+        assert np.abs(points[:2] - wanted).max() < 0.5
+        assert points[0, 0] < points[1, 0]  # left is left in either
+    assert 3 < mirrored < 13
 
 
 def test_the_finders_truth_lies_on_its_picture(tmp_path: Path) -> None:
