@@ -92,12 +92,17 @@ def write_example(
     """Prepare one frame: plate (H, W, 3) scene-linear and truth to one small file.
 
     Raises:
-        TruthError: the truth says nothing of this frame.
+        TruthError: the truth says nothing of this frame, or only one place.
         TryAgainError: the disk refuses.
     """
     values, visible, known = pack(roto, template, frame)
     if not known.any():
         raise TruthError(f"shot {roto.shot} frame {frame}: the truth has no point on this frame")
+    if not np.ptp(values[known, :2], axis=0).any():
+        raise TruthError(
+            f"shot {roto.shot} frame {frame}: all points lie at one place, which does not tell how "
+            "large the puppet is; draw at least two points apart"
+        )
     encoded = encode_log(rgb)
     head, scale = reduce_plate(encoded, box_around(values[known, :2]), crop_px)
     whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))

@@ -81,6 +81,12 @@ def test_a_frame_without_truth_is_refused(tmp_path: Path) -> None:
         write_example(tmp_path, at_rest(), 1007, image, form, crop_px=128, finder=FINDER)
 
 
+def test_a_single_place_is_refused(tmp_path: Path) -> None:
+    image = np.zeros((128, 192, 3), np.float32)
+    with pytest.raises(TruthError, match="shot d1 frame 1: all points lie at one place"):
+        dots(tmp_path, np.array([(50.0, 60.0), (50.0, 60.0)]), image)
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "text", "flipped", "field"])
 def test_damaged_files_are_told(tmp_path: Path, damage: str) -> None:
     boat(tmp_path)
