@@ -278,7 +278,9 @@ def _read_folder(
         if item is None:
             continue
         if item.name != path.stem:
-            faults.append(f"{path}: name: wanted the file's own name {path.stem!r}, got {item.name!r}")
+            faults.append(
+                f"{path}: name: wanted the file's own name {path.stem!r}, got {item.name!r}"
+            )
         found[item.name] = item
     return found
 

@@ -23,7 +23,7 @@ def common_options(command: _F) -> _F:
     for option in (
         click.option("-v", "--verbose", count=True, expose_value=False, callback=_verbosity,
                      help="Say more; twice for everything."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document for scripts."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
         click.option("--configs", type=click.Path(file_okay=False, path_type=Path),
                      default="configs", envvar="LAIKAROTO_CONFIGS", show_default=True,
                      help="Configuration folder of the show."),

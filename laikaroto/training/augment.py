@@ -19,7 +19,7 @@ from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box, crop_matrix, invert
 
 #: grid cells across the crop, and the largest standard deviation of their shifts, of its side
-ELASTIC = ((4, 0.03), (7, 0.02))
+ELASTIC = ((4, 0.02), (7, 0.01))
 
 Rng = np.random.Generator
 Image = NDArray[np.float32]

@@ -62,7 +62,7 @@ class Settings:
     held_out: tuple[str, ...]
     crop_px: int
     finder_size: tuple[int, int]
-    held_out_share: float = 0.33
+    held_out_share: float = 0.4
     batch: int = 8
     matrix_rate: float = 0.02
     other_rate: float = 2e-3
