@@ -160,6 +160,8 @@ class Drawer(nn.Module):
         self.layers = nn.ModuleList(_Attention(width) for _ in range(self.ROUNDS * 2))
         self.shift = nn.ModuleList(nn.Linear(width, 2) for _ in range(self.ROUNDS))
         self.tangents = nn.Linear(width, 4)
+        # judged on normalised tokens: an unusual picture must not blow the estimates up
+        self.judged = nn.LayerNorm(width)
         self.visible, self.log_error = nn.Linear(width, 1), nn.Linear(width, 1)
         self.register_buffer("mean_tangents", mean_tangents.clone())
         for layer in (*self.shift, self.tangents, self.log_error):
@@ -199,8 +201,8 @@ class Drawer(nn.Module):
         return Drawing(
             torch.stack(rounds),
             tangents,
-            self.visible(tokens).squeeze(-1).float(),
-            self.log_error(tokens.detach()).squeeze(-1).float(),
+            self.visible(self.judged(tokens)).squeeze(-1).float(),
+            self.log_error(self.judged(tokens.detach())).squeeze(-1).float(),
             heat,
         )
 
