@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from laikaroto.cli.options import common_options, print_json
+
+if TYPE_CHECKING:
+    from laikaroto.show import Show
 
 
 @click.command()
@@ -22,10 +26,8 @@ def train(
     Does in the foreground what 'submit train' does on the farm. Stopped or killed, it goes
     on from its last checkpoint when it is started again, unless the ground truth has changed.
     """
-    import shutil
-
     from laikaroto.config import parse_duration
-    from laikaroto.model.package import current_version, load_package, resolve_version
+    from laikaroto.model.package import resolve_version
     from laikaroto.show import Show
     from laikaroto.worker import character as steps
     from laikaroto.worker.progress import foreground_report
@@ -36,18 +38,7 @@ def train(
     if init_from:
         resolve_version(show.models_folder(character), init_from)
     steps.gather(show, character)
-    run = show.work_folder(f"train-{character}")
-    if (run / "package.json").is_file():
-        shutil.rmtree(run)  # finished: its model is published
-    elif (run / "dataset.json").is_file():
-        from laikaroto.training.run import read_index
-
-        if read_index(run).truth != steps.truth_digest(show, character):
-            click.echo(
-                "the ground truth has changed since this training was begun: starting anew",
-                err=True,
-            )
-            shutil.rmtree(run)
+    run = _open_run(show, character)
     with foreground_report(f"prepare {character}", quiet=as_json) as report:
         if not (run / "dataset.json").is_file():
             steps.prepare(show, character=character, run=run, report=report)
@@ -64,6 +55,33 @@ def train(
         steps.evaluate(show, character=character, run=run, report=report)
         version = steps.package(show, character=character, run=run, report=report)
         steps.promote(show, character=character, run=run, report=report)
+    _print_model(show, character, version, as_json=as_json)
+
+
+def _open_run(show: Show, character: str) -> Path:
+    """The training's working folder; what is finished or out of date in it is dropped."""
+    import shutil
+
+    from laikaroto.training.run import read_index
+    from laikaroto.worker.character import truth_digest
+
+    run = show.work_folder(f"train-{character}")
+    if (run / "package.json").is_file():
+        shutil.rmtree(run)  # finished: its model is published
+    elif (run / "dataset.json").is_file() and read_index(run).truth != truth_digest(
+        show, character
+    ):
+        click.echo(
+            "the ground truth has changed since this training was begun: starting anew", err=True
+        )
+        shutil.rmtree(run)
+    return run
+
+
+def _print_model(show: Show, character: str, version: str, *, as_json: bool) -> None:
+    from laikaroto.model.package import current_version, load_package
+    from laikaroto.worker.character import figures
+
     package = load_package(show.models_folder(character) / version)
     current = current_version(show.models_folder(character))
     if as_json:
@@ -75,7 +93,7 @@ def train(
         return
     click.echo(f"model {version} in {package.folder}")
     if held_out := package.metrics["held_out"]:
-        click.echo(f"held out {', '.join(held_out)}: {steps.figures(package.metrics)}")
+        click.echo(f"held out {', '.join(held_out)}: {figures(package.metrics)}")
     click.echo(f"report: {package.folder / 'report' / 'index.html'}")
     if current != version:
         click.echo(f"{current} stays current; see 'laikaroto models list {character}'")
