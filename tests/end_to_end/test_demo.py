@@ -122,7 +122,7 @@ def test_the_mattes_cover_what_the_truth_covers(result: dict[str, Any]) -> None:
         wanted = rasterize(shapes, width=640, height=360)
         path = sidecar / "matte" / f"face.{frame}.exr"
         got = OpenEXR.File(str(path)).channels()["RGBA"].pixels[..., 3].astype(np.float32)
-        assert np.minimum(wanted, got).sum() / np.maximum(wanted, got).sum() > 0.95
+        assert np.minimum(wanted, got).sum() / np.maximum(wanted, got).sum() > 0.93
 
 
 def test_there_are_pages_to_look_at(result: dict[str, Any], out: Path) -> None:
