@@ -27,8 +27,8 @@ from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.publish import verify_manifest, versions
 from laikaroto.sidecar.schema import read_roto, roto_bytes
 
-CURVES_MEAN_PX = 1.25
-TRACKS_MEAN_PX = 3.0
+CURVES_MEAN_PX = 1.0
+TRACKS_MEAN_PX = 2.0
 FRAMES = range(1001, 1017)
 LAYERS = {"face", "eyes", "mouth", "brows", "all"}
 TRUTH = bundled("sample") / "truth" / "hero" / "ta01.roto.json"
