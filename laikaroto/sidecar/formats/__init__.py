@@ -1,0 +1,1 @@
+"""Artists' file formats: one module for each tool, see ``registry``."""
