@@ -43,7 +43,7 @@ def make_course(folder: Path) -> loop.Course:
 def train(course: loop.Course, name: str, steps: int, rate: float) -> tuple[float, float]:
     """Mean error of curves and tracking points on the held-out shot after ``steps``, px."""
     settings = course.settings
-    state = loop.new_state(settings, course.dataset, course.template.control_count)
+    state = loop.new_state(settings, course.dataset)
     if name == "AdamW":
         parameters = [*state.drawer.parameters(), *state.finder.parameters()]
         state.optimizers = (torch.optim.AdamW(parameters, rate, weight_decay=1e-2),)

@@ -146,7 +146,7 @@ class TrainingConfig(Strict):
     budget: str = "8h"
     validation_shots: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 1
-    crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=32)] = 256
+    crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=128)] = 512
     mirror: Literal["auto", "never"] = "auto"
 
     _check = field_validator("budget")(_duration)

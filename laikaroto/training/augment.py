@@ -8,18 +8,35 @@ exposure is an offset and contrast a factor.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box, crop_matrix, invert
 
 #: grid cells across the crop, and the largest standard deviation of their shifts, of its side
 ELASTIC = ((4, 0.02), (7, 0.01))
+#: px of the crop between two values of a displacement field
+GRID = 8
+#: share of the pictures whose head is turned in space; by how much (standard deviation about
+#: the upright and the level axis), and at most, radians
+TURN_SHARE = 0.7
+TURN = (0.16, 0.09)
+MOST_TURN = 0.4
+#: how far a point's depth reaches, as a fraction of the head, and the weight of the surroundings
+_RELIEF_REACH = 0.06
+_RELIEF_SURROUND = 0.05
+_INVERSIONS = 12
+#: standard deviation of the light that moves, log-encoded: 0.07 are about one and a half stops
+RELIGHT = 0.07
+#: soft masks are made this many times smaller than the picture
+_MASK_GRID = 4
 
 Rng = np.random.Generator
 Image = NDArray[np.float32]
@@ -30,13 +47,14 @@ class Sample:
     """A crop with its truth.
 
     image (S, S, 3) float32 log-encoded; values (P, 6) control points in crop px; visible,
-    known (P,) bool.
+    known (P,) bool; depth (P,) of ``relief.find_relief`` or None where it is not known.
     """
 
     image: Image
     values: FloatArray
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    depth: FloatArray | None = None
 
 
 def random_box(box: Box, rng: Rng) -> tuple[Box, float]:
@@ -47,9 +65,15 @@ def random_box(box: Box, rng: Rng) -> tuple[Box, float]:
 
 
 def random_view(
-    image: Image, values: FloatArray, box: Box, size: int, rng: Rng
+    image: NDArray[np.floating],
+    values: FloatArray,
+    box: Box,
+    size: int,
+    rng: Rng,
+    *,
+    depth: FloatArray | None = None,
 ) -> tuple[Image, FloatArray]:
-    """Cut a crop under a random similarity, stretch, and soft elastic warp.
+    """Cut a crop under a random similarity, stretch, soft elastic warp and turn of the head.
 
     Args:
         image: (H, W, 3) plate or reduced plate.
@@ -57,6 +81,7 @@ def random_view(
         box: the head in the image's px.
         size: side of the crop, px.
         rng: the only source of chance.
+        depth: (P,) as ``relief.find_relief`` gives it; None: the head is not turned.
 
     Returns:
         The crop (size, size, 3) and the control points in crop px.
@@ -70,84 +95,161 @@ def random_view(
     matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
     matrix[:, :2] = matrix[:, :2] @ bend
     field = _elastic_field(size, rng)
+    if depth is not None and rng.random() < TURN_SHARE:
+        angles = np.clip(rng.normal(0, TURN), -MOST_TURN, MOST_TURN)
+        inner = invert(matrix)
+        field += turn_field(values[:, :2] @ inner[:, :2].T + inner[:, 2], depth, angles, size)
+    return _cut_bent(image, matrix, field, size), _warp_points(values, matrix, field, size)
+
+
+def _cut_bent(image: NDArray[np.floating], matrix: FloatArray, field: Image, size: int) -> Image:
+    """The crop whose pixel q shows the image at ``matrix`` (q + field(q))."""
+    whole = cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    across, down = centres[None, :] + field[..., 0], centres[:, None] + field[..., 1]
+    across, down = centres[None, :] + whole[..., 0], centres[:, None] + whole[..., 1]
     # float32 throughout: this runs once for every picture of every step
     (xx, xy, x0), (yx, yy, y0) = matrix.astype(np.float32)
     half = np.float32(0.5)
     map_x, map_y = xx * across + xy * down + (x0 - half), yx * across + yy * down + (y0 - half)
-    crop = cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(crop, np.float32), _warp_points(values, matrix, field)
+    left, right = _seen(map_x, image.shape[1])
+    top, bottom = _seen(map_y, image.shape[0])
+    part = image[top:bottom, left:right].astype(np.float32)
+    map_x -= left
+    map_y -= top
+    crop = cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop, np.float32)
+
+
+def _seen(places: Image, count: int) -> tuple[int, int]:
+    """Which of ``count`` columns or rows are looked at: the others need no conversion."""
+    first = int(np.clip(np.floor(places.min()) - 1, 0, count - 2))
+    return first, int(np.clip(np.ceil(places.max()) + 2, first + 2, count))
 
 
 def _elastic_field(size: int, rng: Rng) -> Image:
-    """A smooth displacement (S, S, 2), px: coarse noise enlarged.
+    """A smooth displacement (size / GRID, size / GRID, 2), px, at the middles of grid cells.
 
-    Two scales: wide bends stand for turns of the head between those that were
-    photographed, which would otherwise be drawn like the nearest known one; narrow
-    ones for expressions that the kit has and the training shots lack.
+    Two scales: wide bends stand for what the relief does not know of turns of the head;
+    narrow ones for expressions that the kit has and the training shots lack.
     """
-    field = np.zeros((size, size, 2), np.float32)
-    for cells, most in ELASTIC:
+    cells = size // GRID
+    field = np.zeros((cells, cells, 2), np.float32)
+    for knots, most in ELASTIC:
         amount = rng.uniform(0, most) * size
-        coarse = rng.normal(0, amount, (cells, cells, 2)).astype(np.float32)
-        field += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        coarse = rng.normal(0, amount, (knots, knots, 2)).astype(np.float32)
+        field += cv2.resize(coarse, (cells, cells), interpolation=cv2.INTER_CUBIC)
     return field
 
 
-def _warp_points(values: FloatArray, matrix: FloatArray, field: Image) -> FloatArray:
+def turn_field(xy: FloatArray, depth: FloatArray, angles: FloatArray, size: int) -> Image:
+    """The displacement that turns a head in space, as ``_elastic_field`` gives one.
+
+    What is nearer moves further.
+
+    Args:
+        xy: (P, 2) points of the head in crop px.
+        depth: (P,) towards the camera, as a fraction of the larger extent of the points.
+        angles: (2,) radians, about the upright and the level axis.
+        size: side of the crop, px.
+    """
+    extent = float(np.ptp(xy, axis=0).max())
+    reach = np.sin(angles) * extent
+    relief = relief_map(xy + depth[:, None] * reach, depth, size)
+    return np.asarray(-relief[..., None] * reach, np.float32)
+
+
+def relief_map(xy: FloatArray, depth: FloatArray, size: int) -> Image:
+    """Depth at the middles of grid cells (size / GRID, size / GRID), as a fraction of the head.
+
+    Between points (P, 2) in crop px it is a weighted mean of their depths (P,); away from all
+    of them it sinks to that of the farthest.
+    """
+    reach = 2 * (_RELIEF_REACH * float(np.ptp(xy, axis=0).max())) ** 2
+    centres = (np.arange(size // GRID) + 0.5) * GRID
+    near_x = np.exp(-((centres[None, :] - xy[:, 0:1]) ** 2) / reach)
+    near_y = np.exp(-((centres[None, :] - xy[:, 1:2]) ** 2) / reach)
+    total = near_y.T @ near_x + _RELIEF_SURROUND
+    summed = (near_y * depth[:, None]).T @ near_x + _RELIEF_SURROUND * depth.min()
+    return np.asarray(summed / total, np.float32)
+
+
+def _warp_points(values: FloatArray, matrix: FloatArray, field: Image, size: int) -> FloatArray:
     """Where plate points land in the crop: the warp is inverted by fixed-point steps."""
-    count, size = len(values), field.shape[0]
     absolute = np.stack(
         [values[:, :2], values[:, :2] + values[:, 2:4], values[:, :2] + values[:, 4:6]]
     )
     back = invert(matrix)
-    goal = (absolute.reshape(-1, 2) @ back[:, :2].T + back[:, 2]).astype(np.float32)
+    goal = absolute.reshape(-1, 2) @ back[:, :2].T + back[:, 2]
     place = goal.copy()
-    for _ in range(4):
-        at = np.clip(place - np.float32(0.5), 0, size - 1)[:, None]
-        moved = cv2.remap(field, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-        place = goal - moved.reshape(-1, 2)
-    xy, tin, tout = place.reshape(3, count, 2).astype(np.float64)
+    for _ in range(_INVERSIONS):
+        at = (place[:, ::-1] / GRID - 0.5).T
+        moved = [map_coordinates(field[..., c], at, order=1, mode="nearest") for c in (0, 1)]
+        place = goal - np.stack(moved, axis=-1)
+    xy, tin, tout = place.reshape(3, len(values), 2)
     return np.concatenate([xy, tin - xy, tout - xy], axis=1)
 
 
 def light(sample: Sample, rng: Rng) -> Sample:
     """Exposure, colour temperature, contrast and a gradient of light across the picture."""
     height, width = sample.image.shape[:2]
-    offset = rng.normal(0, 0.05) + rng.normal(0, 0.02, 3)
-    across, down = np.linspace(-0.5, 0.5, width), np.linspace(-0.5, 0.5, height)
-    gradient = (rng.normal(0, 0.06) * across)[None, :] + (rng.normal(0, 0.06) * down)[:, None]
-    mean = sample.image.mean()
-    image = (sample.image - mean) * np.exp(rng.normal(0, 0.15)) + mean
-    image = image + offset.astype(np.float32) + gradient[..., None].astype(np.float32)
-    return replace(sample, image=image.astype(np.float32))
+    offset = (rng.normal(0, 0.05) + rng.normal(0, 0.02, 3)).astype(np.float32)
+    across = np.linspace(-0.5, 0.5, width, dtype=np.float32) * np.float32(rng.normal(0, 0.06))
+    down = np.linspace(-0.5, 0.5, height, dtype=np.float32) * np.float32(rng.normal(0, 0.06))
+    contrast = np.float32(np.exp(rng.normal(0, 0.15)))
+    mean = np.float32(cv2.mean(sample.image)[1])
+    plane = across[None, :] + (down + mean * (1 - contrast))[:, None]
+    image = sample.image * contrast
+    image += plane[..., None] + offset
+    return replace(sample, image=image)
+
+
+def relight(sample: Sample, rng: Rng) -> Sample:
+    """Light from another side: what faces it grows brighter, what faces away darker."""
+    if sample.depth is None:
+        return sample
+    size = sample.image.shape[0]
+    xy = sample.values[:, :2]
+    relief = relief_map(xy, sample.depth, size) * np.float32(np.ptp(xy, axis=0).max() / GRID)
+    down, across = np.gradient(relief)
+    length = np.sqrt(1 + down**2 + across**2)
+    strength, side = rng.normal(0, RELIGHT), rng.uniform(-np.pi, np.pi)
+    shade = -(np.cos(side) * across + np.sin(side) * down) / length * strength
+    shade = cv2.resize(shade.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+    return replace(sample, image=sample.image + shade[..., None])
 
 
 def desaturate(sample: Sample, rng: Rng) -> Sample:
     """Pull colours towards grey or apart, as another grade or light would."""
-    grey = sample.image.mean(-1, keepdims=True)
-    amount = np.float32(rng.uniform(0.2, 1.4))
-    return replace(sample, image=grey + (sample.image - grey) * amount)
+    amount = float(rng.uniform(0.2, 1.4))
+    mix = np.full((3, 3), (1 - amount) / 3, np.float32) + np.eye(3, dtype=np.float32) * amount
+    return replace(sample, image=np.asarray(cv2.transform(sample.image, mix), np.float32))
 
 
 def defocus(sample: Sample, rng: Rng) -> Sample:
     """Blur as a lens out of focus would."""
-    sigma = float(rng.uniform(0.3, 1.6))
+    sigma = float(rng.uniform(0.3, 1.6)) * sample.image.shape[0] / 256
     return replace(
         sample, image=np.asarray(cv2.GaussianBlur(sample.image, (0, 0), sigma), np.float32)
     )
 
 
+@functools.cache
+def _grain_stock(soft: bool) -> Image:
+    """A large piece of grain of strength 1, from which pictures cut theirs: making it is slow."""
+    noise = np.random.default_rng(0).standard_normal((1280, 1280, 3), dtype=np.float32)
+    if not soft:
+        return noise
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7), np.float32) * np.float32(1.8)
+
+
 def grain(sample: Sample, rng: Rng) -> Sample:
     """Film grain: noise of one to two px."""
     size = sample.image.shape[0]
-    noise = rng.standard_normal(sample.image.shape, dtype=np.float32) * np.float32(
-        rng.uniform(0, 0.035)
-    )
-    if rng.random() < 0.5:
-        noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7), np.float32) * np.float32(1.8)
-    return replace(sample, image=sample.image + noise.reshape(size, size, 3))
+    stock = _grain_stock(bool(rng.random() < 0.5))
+    top, left = rng.integers(0, len(stock) - size, 2)
+    noise = stock[top : top + size, left : left + size]
+    amount = float(rng.uniform(0, 0.035))
+    return replace(sample, image=cv2.addWeighted(sample.image, 1.0, noise, amount, 0.0))
 
 
 def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
@@ -155,13 +257,23 @@ def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     size = sample.image.shape[0]
     hull = cv2.convexHull(sample.values[sample.known, :2].astype(np.float32))[:, 0]
     middle = hull.mean(0)
-    wide = middle + (hull - middle) * np.float32(rng.uniform(1.15, 1.5))
-    mask = np.zeros((size, size), np.float32)
+    wide = (middle + (hull - middle) * np.float32(rng.uniform(1.15, 1.5))) / _MASK_GRID
+    mask = np.zeros((size // _MASK_GRID, size // _MASK_GRID), np.float32)
     cv2.fillPoly(mask, [np.round(wide).astype(np.int32)], 1.0)
-    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), float(rng.uniform(1.0, 8.0))), np.float32)[
-        ..., None
-    ]
-    return replace(sample, image=sample.image * mask + other * (1 - mask))
+    soft = float(rng.uniform(1.0, 8.0)) * size / 256 / _MASK_GRID
+    mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
+    return replace(sample, image=_blend(sample.image, other, 1 - mask))
+
+
+def _blend(image: Image, other: Image, mask: Image) -> Image:
+    """``other`` over ``image`` where a mask, perhaps a smaller one, is 1."""
+    size = image.shape[0]
+    if mask.shape[0] != size:
+        mask = np.asarray(cv2.resize(mask, (size, size)), np.float32)
+    change = other - image
+    change *= mask[..., None]
+    change += image
+    return change
 
 
 def occluder(sample: Sample, rng: Rng, other: Image) -> Sample:
@@ -171,16 +283,17 @@ def occluder(sample: Sample, rng: Rng, other: Image) -> Sample:
     if rng.random() < 0.5:
         a, b = rng.uniform(-0.1, 1.1, (2, 2)) * size
         ends = [tuple(int(v) for v in end) for end in (a, b)]
-        cv2.line(mask, ends[0], ends[1], 1, int(rng.integers(3, max(size // 14, 4))))
+        thickness = int(rng.integers(max(3 * size // 256, 1), max(size // 14, 4)))
+        cv2.line(mask, ends[0], ends[1], 1, thickness)
     else:
         centre = tuple(int(v) for v in rng.uniform(0.1, 0.9, 2) * size)
         axes = tuple(int(v) for v in rng.uniform(0.03, 0.16, 2) * size)
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
     shift = np.float32(rng.normal(0, 0.08))
-    soft = np.asarray(
-        cv2.GaussianBlur(mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.5))), np.float32
+    soft = cv2.GaussianBlur(
+        mask.astype(np.float32), (0, 0), float(rng.uniform(0.4, 1.5)) * size / 256
     )
-    image = sample.image * (1 - soft[..., None]) + (other + shift) * soft[..., None]
+    image = _blend(sample.image, other + shift, np.asarray(soft, np.float32))
     at = np.clip(np.floor(sample.values[:, :2]).astype(int), 0, size - 1)
     return replace(sample, image=image, visible=sample.visible & (mask[at[:, 1], at[:, 0]] == 0))
 
@@ -188,6 +301,7 @@ def occluder(sample: Sample, rng: Rng, other: Image) -> Sample:
 #: name -> (probability, function); those that need a second picture are in ``WITH_OTHER``.
 AUGMENTATIONS: dict[str, tuple[float, Callable[[Sample, Rng], Sample]]] = {
     "light": (0.9, light),
+    "relight": (0.5, relight),
     "desaturate": (0.3, desaturate),
     "defocus": (0.35, defocus),
     "grain": (0.6, grain),

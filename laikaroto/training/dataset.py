@@ -39,6 +39,7 @@ from laikaroto.sidecar.files import write_file
 from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
 from laikaroto.training.losses import Targets
 from laikaroto.training.mirror import Mirror
+from laikaroto.training.relief import find_relief
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,15 +145,24 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
 
+#: inexact starts of each training picture, and the noise of a single point of theirs, fractions
+#: of the crop, from least to most
+STARTS = 3
+START_NOISE = (0.0004, 0.01)
 #: a head in the finder's picture: centre as fractions, log of its side relative to the width
 Place = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One step's pictures and truth: crops (B, 3, S, S), wholes (B, 3, fh, fw)."""
+    """One step's pictures and truth.
+
+    crops (B, 3, S, S); starts (K, B, P, 2) inexact places to refine from, fractions of the
+    crop; wholes (B, 3, fh, fw) with their centres and sides.
+    """
 
     crops: torch.Tensor
+    starts: torch.Tensor
     targets: Targets
     wholes: torch.Tensor
     centres: torch.Tensor
@@ -177,6 +187,8 @@ class Dataset:
         """
         self.examples = tuple(examples)
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
+        self.depths = _depths(self.examples)
+        self._poses = self.poses()
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
         """The part of the data set that comes from these shots."""
@@ -192,6 +204,16 @@ class Dataset:
             for example in self.examples
             if example.known.all() and (shots is None or example.shot in shots)
         ]
+
+    def mean_xy(self) -> torch.Tensor:
+        """(P, 2) mean places as fractions of the head box, whose middle is at (0.5, 0.5)."""
+        rows = [
+            (example.values[:, :2] - [example.box.x, example.box.y]) / example.box.side
+            for example in self.examples
+        ]
+        known = np.stack([example.known for example in self.examples])[..., None]
+        total = (np.stack(rows) * known).sum(0) / np.maximum(known.sum(0), 1)
+        return torch.tensor(total + 0.5, dtype=torch.float32)
 
     def mean_tangents(self) -> torch.Tensor:
         """(C, 4) mean tangents as fractions of the head box: where a network starts from."""
@@ -220,8 +242,11 @@ class Dataset:
             _tensor(np.stack([sample.known for sample in samples])),
         )
         places = np.array([place for _, place in wholes])
+        starts = [self._starts(value, np.random.default_rng((*seed, size, i)))
+                  for i, value in enumerate(values[..., :2])]
         return Batch(
             _images(crops),
+            _tensor(np.stack(starts, axis=1)),
             targets,
             _images(np.stack([picture for picture, _ in wholes])),
             _tensor(places[:, :2]),
@@ -230,11 +255,12 @@ class Dataset:
 
     def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place]]:
         rng = np.random.default_rng(seed)
-        example = self.examples[int(rng.integers(len(self.examples)))]
-        return self._crop(example, rng), self._whole(example, rng)
+        number = int(rng.integers(len(self.examples)))
+        return self._crop(number, rng), self._whole(self.examples[number], rng)
 
-    def _crop(self, example: Example, rng: Rng) -> Sample:
-        image = example.head.astype(np.float32)
+    def _crop(self, number: int, rng: Rng) -> Sample:
+        example = self.examples[number]
+        image, depth = example.head, self.depths[number]
         values = example.values * example.scale
         box = Box(
             example.box.x * example.scale,
@@ -244,13 +270,34 @@ class Dataset:
         visible, known = example.visible, example.known
         if self.mirror is not None and rng.random() < 0.5:
             width = image.shape[1]
-            image = np.ascontiguousarray(image[:, ::-1])
+            image = image[:, ::-1]
             values = self.mirror.values(values, width)
             visible, known = visible[self.mirror.order], known[self.mirror.order]
+            depth = None if depth is None else depth[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
-        crop, points = random_view(image, values, box, self.crop_px, rng)
-        sample = Sample(crop, points, visible, known)
+        crop, points = random_view(image, values, box, self.crop_px, rng, depth=depth)
+        sample = Sample(crop, points, visible, known, depth)
         return vary(sample, rng, lambda: self._piece(rng))
+
+    def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:
+        """Inexact places (K, P, 2) of points (P, 2), all fractions of the crop.
+
+        Wrong as sketches and rounds are: a little moved and turned, drawn towards another
+        pose or expression, and each point for itself, by much or by little.
+        """
+        starts = []
+        middle = xy.mean(axis=0)
+        for _ in range(STARTS):
+            much = rng.uniform(0, 1)
+            turn, grow = rng.normal(0, 0.03) * much, 1 + rng.normal(0, 0.02) * much
+            linear = grow * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+            start = (xy - middle) @ linear.T + middle + rng.normal(0, 0.008, 2) * much
+            if self._poses:
+                one, other = (self._poses[int(i)] for i in rng.integers(len(self._poses), size=2))
+                start += (one - other) * rng.uniform(0, 0.25) * much
+            each = float(np.exp(rng.uniform(*np.log(START_NOISE))))
+            starts.append(start + rng.normal(0, each, xy.shape))
+        return np.stack(starts)
 
     def _piece(self, rng: Rng) -> Image:
         """A random piece of some training plate, to put behind or before the puppet."""
@@ -259,8 +306,9 @@ class Dataset:
         side = float(rng.uniform(0.3, 1.0)) * min(width, height)
         box = Box(float(rng.uniform(0, width)), float(rng.uniform(0, height)), side)
         turn = float(rng.uniform(-np.pi, np.pi))
-        matrix = crop_matrix(box, self.crop_px, turn=turn)
-        return cut_crop(plate.astype(np.float32), matrix, self.crop_px)
+        # every second pixel will do for what is out of focus, and is quicker to bring to float32
+        matrix = crop_matrix(box, self.crop_px, turn=turn) / 2
+        return cut_crop(plate[::2, ::2].astype(np.float32), matrix, self.crop_px)
 
     def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place]:
         """A random view of a whole plate; the head's centre (fractions) and log relative side."""
@@ -288,6 +336,19 @@ class Dataset:
             float(centre[1] / height),
             float(np.log(side / (zoom * WHOLE_DETAIL) / width)),
         )
+
+
+def _depths(examples: Sequence[Example]) -> list[FloatArray | None]:
+    """How far the points of each example stand out, where all are known and the poses tell it."""
+    whole = [i for i, example in enumerate(examples) if example.known.all()]
+    depths: list[FloatArray | None] = [None] * len(examples)
+    if whole:
+        xy = np.stack([examples[i].values[:, :2] for i in whole])
+        found = find_relief(xy, np.stack([examples[i].visible for i in whole]))
+        if found is not None:
+            for i, depth in zip(whole, found, strict=True):
+                depths[i] = depth
+    return depths
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:

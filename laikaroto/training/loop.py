@@ -37,7 +37,7 @@ from laikaroto.training.dataset import Batch, Dataset
 from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex, drawing_loss, finder_loss
 from laikaroto.training.muon import Muon
-from laikaroto.training.network import Drawer, Finder
+from laikaroto.training.network import Drawer, Finder, hidden_matrices
 from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out
 
 Report = Callable[[float, str], None]
@@ -93,21 +93,20 @@ class State:
         }
 
 
-def new_state(settings: Settings, dataset: Dataset, controls: int) -> State:
+def new_state(settings: Settings, dataset: Dataset) -> State:
     """Fresh networks and optimisers, seeded."""
     torch.manual_seed(settings.seed)
-    drawer = Drawer(dataset.tracks, controls, dataset.mean_tangents(), size=settings.crop_px)
+    drawer = Drawer(
+        dataset.tracks, dataset.mean_xy(), dataset.mean_tangents(), size=settings.crop_px
+    )
     finder = Finder()
     for network in (drawer, finder):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    matrices: list[Tensor] = []
-    others: list[Tensor] = []
-    for network in (drawer, finder):
-        for name, parameter in network.named_parameters():
-            hidden = name.startswith(("backbone.", "features.", "layers.")) and "stem" not in name
-            (matrices if hidden and parameter.ndim >= 2 else others).append(parameter)
+    parts = [hidden_matrices(network) for network in (drawer, finder)]
+    matrices = [parameter for hidden, _ in parts for parameter in hidden]
+    others = [parameter for _, rest in parts for parameter in rest]
     optimizers = (
-        Muon(matrices, settings.matrix_rate),
+        Muon(matrices, settings.matrix_rate, bfloat16=has_fast_bfloat16()),
         torch.optim.AdamW(others, settings.other_rate, weight_decay=1e-2),
     )
     return State(drawer, finder, copy.deepcopy(drawer), copy.deepcopy(finder), optimizers)
@@ -228,7 +227,7 @@ def train_step(
             group["lr"] = group.setdefault("full_lr", group["lr"]) * rate
         optimizer.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        drawing = state.drawer(batch.crops)
+        drawing = state.drawer(batch.crops, batch.starts)
         centre, side, heat = state.finder(batch.wholes)
     loss, _ = drawing_loss(drawing, batch.targets, index)
     found = finder_loss(centre, side, heat, batch.centres, batch.sides)
@@ -342,7 +341,7 @@ def train(
         raise TruthError("there is no frame to learn from; import ground truth first")
     threads = use_threads()
     index = CurveIndex.of(course.template)
-    state = new_state(settings, course.dataset, course.template.control_count)
+    state = new_state(settings, course.dataset)
     resumed = read_checkpoint(course.checkpoint, state)
     taken = 0 if init_weights is None or resumed else load_weights(state, init_weights)
     if on_start is not None:

@@ -45,6 +45,15 @@ class Targets:
     visible: Tensor
     known: Tensor
 
+    def repeat(self, times: int) -> Targets:
+        """The same truth for ``times`` drawings of each crop, those of one start together."""
+        return Targets(
+            self.xy.repeat(times, 1, 1),
+            self.tangents.repeat(times, 1, 1),
+            self.visible.repeat(times, 1),
+            self.known.repeat(times, 1),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CurveIndex:
@@ -123,11 +132,24 @@ def _tame(gap: Tensor, knee: float = 4.0) -> Tensor:
     return knee * torch.log1p(gap / knee)
 
 
+def _importance(targets: Targets) -> Tensor:
+    """How much each point counts (B, P)."""
+    return targets.known * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * targets.visible)
+
+
 def drawing_loss(
     drawing: Drawing, targets: Targets, index: CurveIndex
 ) -> tuple[Tensor, dict[str, float]]:
-    """The weighted sum of all losses of ``WEIGHTS``, and each one's value."""
-    weight = targets.known * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * targets.visible)
+    """The weighted sum of all losses of ``WEIGHTS``, and each one's value.
+
+    Args:
+        drawing: of B crops, from one or more starts each.
+        targets: of the B crops.
+        index: segments of the template.
+    """
+    heat = heat_loss(drawing.heat, targets, _importance(targets))
+    targets = targets.repeat(drawing.xy.shape[1] // len(targets.xy))
+    weight = _importance(targets)
     gaps = [((xy - targets.xy) * UNIT).square().sum(-1).add(1e-4).sqrt() for xy in drawing.xy]
     far = [_tame(gap) for gap in gaps]
     across, along = curve_distances(index, drawing, targets)
@@ -139,7 +161,7 @@ def drawing_loss(
     segments = (segment.sum() * SAMPLES).clamp_min(1.0)
     tangent_gap = ((drawing.tangents - targets.tangents) * UNIT).abs().mean(-1)
     losses = {
-        "heat": heat_loss(drawing.heat, targets, weight),
+        "heat": heat,
         "coarse": (far[0] * share).sum() / total,
         "points": sum(((gap * share).sum() / total for gap in far[1:]), torch.zeros(())),
         "curve": (_tame(across + 0.1 * along) * segment).sum() / segments,

@@ -1,14 +1,12 @@
 """The two networks: one finds the head in the whole plate, one draws its points and shapes.
 
 ``Finder`` looks at the whole plate, small, and says where the head is and how large.
-``Drawer`` looks at the crop of the head: a U-Net gives a heat map for each point; each
-point then becomes a token that gathers image features where it believes to be, talks to
-all other tokens (which is how the shape prior enters), and corrects itself, twice. From the
-tokens come positions, tangents, visibility and an estimate of the error.
+``Drawer`` looks at the crop of the head. A U-Net on the crop, small, gives a heat map for each
+point: a sketch, quick to learn and never far off. From there the points are refined by close
+looks at the crop in full detail (``refine``). From the last tokens come tangents, visibility
+and an estimate of the error.
 
 Coordinates inside are fractions of the crop, 0-1; the exported outputs are crop px.
-Source: ours; the refinement follows the idea of iterative keypoint regression
-(e.g. Carreira et al. 2016), tokens that attend to each other that of Vaswani et al. 2017.
 """
 
 from __future__ import annotations
@@ -19,13 +17,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from laikaroto.training.refine import (
+    SPACINGS,
+    WIDTH,
+    Pose,
+    Round,
+    find_pose,
+    gather,
+    pictures_of,
+)
+
+#: side of the crop that the sketch is made on, px
+SKETCH = 128
+
 
 class Drawing(NamedTuple):
-    """What ``Drawer`` says of a batch; fractions of the crop unless noted.
+    """What ``Drawer`` says of a batch of B crops; fractions of the crop unless noted.
 
-    xy (R, B, P, 2) for each round R of refinement, round 0 being the heat map's;
-    tangents (B, C, 4); visible logits (B, P); log_error (B, P), log of px of the crop;
-    heat (B, P, H, W) logits.
+    xy (R, N, P, 2) for each round R of refinement, round 0 being the start: of the B heat maps
+    first, then of further starts of the same crops; tangents (N, C, 4); visible logits (N, P);
+    log_error (N, P), log of px of a crop of 256; heat (B, P, H, W) logits.
     """
 
     xy: Tensor
@@ -90,31 +101,6 @@ class Backbone(nn.Module):
         return (features[0], *outs)
 
 
-class _Attention(nn.Module):
-    """One pre-norm transformer layer over the points of a drawing."""
-
-    def __init__(self, width: int, heads: int = 4) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.feed = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, count, width = x.shape
-        q, k, v = (
-            self.qkv(self.norm1(x))
-            .view(batch, count, 3, self.heads, width // self.heads)
-            .permute(2, 0, 3, 1, 4)
-            .unbind(0)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        x = x + self.mix(mixed.transpose(1, 2).reshape(batch, count, width))
-        return torch.add(x, self.feed(self.norm2(x)))
-
-
 def soft_argmax(heat: Tensor) -> Tensor:
     """Mean position of each heat map (…, H, W) of logits, as fractions (…, 2), x first."""
     height, width = heat.shape[-2:]
@@ -124,87 +110,76 @@ def soft_argmax(heat: Tensor) -> Tensor:
     return torch.stack([(weight.sum(-2) * xs).sum(-1), (weight.sum(-1) * ys).sum(-1)], dim=-1)
 
 
-def gather(features: Tensor, xy: Tensor) -> Tensor:
-    """Features (B, C, H, W) at fractional places (B, P, 2): (B, P, C), linear, edges repeat."""
-    grid = (xy * 2 - 1).unsqueeze(2)
-    found = F.grid_sample(
-        features, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return found.squeeze(-1).transpose(1, 2)
-
-
 class Drawer(nn.Module):
     """Points, tangents, visibility and error of one character on the crop of its head."""
 
-    ROUNDS = 2
-
-    def __init__(self, tracks: int, controls: int, mean_tangents: Tensor, *, size: int) -> None:
+    def __init__(self, tracks: int, mean_xy: Tensor, mean_tangents: Tensor, *, size: int) -> None:
         """Lay out for a template.
 
         Args:
             tracks: number of tracking points; they come first among all points.
-            controls: number of control points.
+            mean_xy: (P, 2) mean place of every point in the crop, fractions of it.
             mean_tangents: (C, 4) mean tangents of the ground truth, fractions of the crop.
-            size: side of the crop, px.
+            size: side of the crop, px; a multiple of ``SKETCH``.
         """
         super().__init__()
         self.tracks, self.size = tracks, size
-        count = tracks + controls
+        count, self.controls = len(mean_xy), len(mean_tangents)
         self.backbone = Backbone()
-        stem, fine, coarse, deep = self.backbone.widths
-        self.heat = nn.Conv2d(coarse, count, 1)
-        width = 128
-        self.identity = nn.Parameter(torch.randn(count, width) * 0.02)
-        self.look = nn.Linear(5 * (stem + fine) + coarse + deep, width)
-        self.place = nn.Linear(4, width)
-        self.layers = nn.ModuleList(_Attention(width) for _ in range(self.ROUNDS * 2))
-        self.shift = nn.ModuleList(nn.Linear(width, 2) for _ in range(self.ROUNDS))
-        self.tangents = nn.Linear(width, 4)
+        self.heat = nn.Conv2d(self.backbone.widths[1], count, 1)
+        self.identity = nn.Parameter(torch.randn(count, WIDTH) * 0.02)
+        self.look = nn.Linear(sum(self.backbone.widths), WIDTH)
+        self.rounds = nn.ModuleList(Round(count, spacing) for spacing in SPACINGS)
+        self.tangents = nn.Linear(WIDTH, 4)
         # judged on normalised tokens: an unusual picture must not blow the estimates up
-        self.judged = nn.LayerNorm(width)
-        self.visible, self.log_error = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.judged = nn.LayerNorm(WIDTH)
+        self.visible, self.log_error = nn.Linear(WIDTH, 1), nn.Linear(WIDTH, 1)
+        self.register_buffer("mean_xy", mean_xy - mean_xy.mean(dim=0))
         self.register_buffer("mean_tangents", mean_tangents.clone())
-        for layer in (*self.shift, self.tangents, self.log_error):
+        for layer in (self.tangents, self.log_error):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         # start out expecting the error of an untrained network, not of a good one
         nn.init.constant_(self.log_error.bias, 3.0)
 
-    def _tokens(self, maps: list[Tensor], xy: Tensor, first: Tensor) -> Tensor:
-        """What each point sees around its place, and where it lies among the others."""
-        stem, fine, coarse, deep = maps
-        step = 4.0 / self.size
-        cross = xy.new_tensor([(0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)]) * step
-        places = (xy.unsqueeze(2) + cross).flatten(1, 2)
-        near = gather(torch.cat([stem, fine], dim=1), places).reshape(xy.shape[0], xy.shape[1], -1)
-        centre = xy.mean(dim=1, keepdim=True)
-        place = torch.cat([(xy - centre) * 4, (first - xy) * 16], dim=-1)
-        seen = torch.cat([near, gather(coarse, xy), gather(deep, xy)], dim=-1)
-        return torch.add(self.look(seen) + self.place(place), self.identity)
+    def forward(self, image: Tensor, starts: Tensor | None = None) -> Drawing:
+        """Draw a batch of crops (B, 3, S, S) of log-encoded values.
 
-    def forward(self, image: Tensor) -> Drawing:
-        """Draw a batch of crops (B, 3, S, S) of log-encoded values."""
-        maps = self.backbone(image)
-        heat = self.heat(maps[2]).float()
+        Args:
+            image: the crops.
+            starts: (K, B, P, 2) further places to refine from, for training: the drawing then
+                has (1 + K) B rows, those of the sketch first.
+        """
+        maps = self.backbone(F.avg_pool2d(image, self.size // SKETCH))
+        heat = self.heat(maps[1]).float()
         xy = soft_argmax(heat)
+        each = 1
+        if starts is not None:
+            each += len(starts)
+            xy = torch.cat([xy, starts.flatten(0, 1)])
+        here = xy.detach()
+        context = [gather(features.float().repeat(each, 1, 1, 1), here) for features in maps]
+        tokens = self.look(torch.cat(context, dim=-1)) + self.identity
         rounds = [xy]
-        tokens = torch.zeros_like(self.identity)
-        maps_f = [features.float() for features in maps]
-        for turn in range(self.ROUNDS):
-            here = rounds[-1].detach()
-            tokens = tokens + self._tokens(maps_f, here, rounds[0].detach())
-            for layer in list(self.layers)[2 * turn : 2 * turn + 2]:
-                tokens = layer(tokens)
-            rounds.append(here + self.shift[turn](tokens).float() * 0.1)
-        shape_tokens = tokens[:, self.tracks :]
-        tangents = self.mean_tangents + self.tangents(shape_tokens).float() * 0.1
+        for close, picture in zip(self.rounds, pictures_of(image, self.size), strict=True):
+            here, tokens = close(picture, rounds[-1].detach(), tokens, self.mean_xy, each=each)
+            rounds.append(here)
+        judged = self.judged(tokens)
+        tangents = self._bend(judged[:, self.tracks :], find_pose(here.detach(), self.mean_xy))
         return Drawing(
             torch.stack(rounds),
             tangents,
-            self.visible(self.judged(tokens)).squeeze(-1).float(),
+            self.visible(judged).squeeze(-1).float(),
             self.log_error(self.judged(tokens.detach())).squeeze(-1).float(),
             heat,
         )
+
+    def _bend(self, tokens: Tensor, pose: Pose) -> Tensor:
+        """Tangents (N, C, 4) of control points, turned with the head."""
+        if not self.controls:
+            return tokens[..., :4].float()  # none: OpenVINO cannot turn nothing
+        bends = self.mean_tangents + self.tangents(tokens).float() * 0.1
+        return pose.to_picture(bends.unflatten(-1, (2, 2))).flatten(-2)
 
 
 class Finder(nn.Module):
@@ -229,3 +204,17 @@ class Finder(nn.Module):
         weight = heat.flatten(-2).softmax(-1).view(heat.shape)
         side = (self.side(fine).float() * weight).sum((-1, -2)).squeeze(1)
         return centre, side, heat.squeeze(1)
+
+
+def hidden_matrices(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Parameters in two lists: matrices between hidden layers, and all others.
+
+    The first are what Muon is meant for: neither first nor last layers, nor tables.
+    """
+    inner = ("backbone.", "features.", ".layers.", ".shared.", ".out.")
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, parameter in network.named_parameters():
+        hidden = any(part in f".{name}" for part in inner) and "stem" not in name
+        (matrices if hidden and parameter.ndim >= 2 else others).append(parameter)
+    return matrices, others

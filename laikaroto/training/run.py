@@ -144,7 +144,7 @@ def load_trained(course: Course) -> State:
     Raises:
         TruthError: there is no checkpoint.
     """
-    state = new_state(course.settings, course.dataset, course.template.control_count)
+    state = new_state(course.settings, course.dataset)
     if not read_checkpoint(course.checkpoint, state):
         raise TruthError(f"{course.folder}: has no checkpoint; run the train step")
     return state

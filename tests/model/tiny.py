@@ -27,12 +27,12 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
 
     torch.manual_seed(seed)
     tangents = torch.zeros(template.control_count, 4)
-    drawer = Drawer(len(template.tracks), template.control_count, tangents, size=CROP_PX)
-    for layer in (*drawer.shift, drawer.tangents):
-        torch.nn.init.normal_(layer.weight, std=0.02)
     # points spread over the crop, each at a place of its own
+    places = torch.rand(template.point_count, 2) * 0.6 + 0.2
+    drawer = Drawer(len(template.tracks), places, tangents, size=CROP_PX)
+    for layer in (*(close.shift for close in drawer.rounds), drawer.tangents):
+        torch.nn.init.normal_(layer.weight, std=0.2)
     torch.nn.init.normal_(drawer.identity, std=1.0)
-    torch.nn.init.normal_(drawer.shift[-1].weight, std=0.08)
     # confident: everything visible, errors of about half a pixel expected
     finder = Finder()  # heads take two fifths of the plate's width
     for layer, value in ((drawer.visible, 4.0), (drawer.log_error, 0.0), (finder.side, -0.9)):

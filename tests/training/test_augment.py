@@ -39,7 +39,7 @@ def sample(size: int = 64, *, seed: int = 0) -> Sample:
     values = np.zeros((6, 6))
     values[:, :2] = rng.uniform(0.25, 0.75, (6, 2)) * size
     image = rng.uniform(0.2, 0.8, (size, size, 3)).astype(np.float32)
-    return Sample(image, values, np.ones(6, bool), np.ones(6, bool))
+    return Sample(image, values, np.ones(6, bool), np.ones(6, bool), rng.uniform(-0.2, 0.2, 6))
 
 
 def test_points_follow_the_picture() -> None:

@@ -67,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         budget_s=1.0, seed=1, training_shots=("tr01",), held_out=(), crop_px=CROP,
         finder_size=FINDER, batch=2,
     )  # fmt: skip
-    state = new_state(settings, dataset, template.control_count)
+    state = new_state(settings, dataset)
     index = CurveIndex.of(template)
     with ThreadPoolExecutor(1) as pool:
         for step in range(6):
@@ -152,14 +152,14 @@ def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -
         assert all(data[name].dtype.kind in "fi" for name in data.files)
     weights = read_weights(trained.folder)
     assert len(weights) == len(trained.drawer.state_dict()) + len(trained.finder.state_dict())
-    state = new_state(trained.settings, trained.dataset, trained.template.control_count)
+    state = new_state(trained.settings, trained.dataset)
     assert load_weights(state, weights) == len(weights)
     for name, value in trained.drawer.state_dict().items():
         assert torch.equal(state.average_drawer.state_dict()[name], value)
 
 
 def test_points_without_shapes_are_exported(tmp_path: Path) -> None:
-    drawer = Drawer(3, 0, torch.zeros(0, 4), size=CROP).eval()
+    drawer = Drawer(3, torch.rand(3, 2), torch.zeros(0, 4), size=CROP).eval()
     path, crop = tmp_path / "drawer.xml", torch.zeros(1, 3, CROP, CROP)
     write_ir(ExportedDrawer(drawer, 1.0).eval(), crop, path, outputs=DRAWER_OUTPUTS)
     found = infer(path, crop, *DRAWER_OUTPUTS)

@@ -91,7 +91,7 @@ def weights(state: State) -> dict[str, torch.Tensor]:
 
 
 def test_a_few_steps_on_one_batch_lower_its_loss(course: Course) -> None:
-    state = new_state(course.settings, course.dataset, FORM.control_count)
+    state = new_state(course.settings, course.dataset)
     index = CurveIndex.of(FORM)
     with ThreadPoolExecutor(1) as pool:
         batch = course.dataset.batch((1, 0), 2, pool)
@@ -99,7 +99,7 @@ def test_a_few_steps_on_one_batch_lower_its_loss(course: Course) -> None:
     assert found[-1] < 0.85 * found[0]
     assert state.step == 9
     # the averaged networks, which are what is kept, follow
-    start = new_state(course.settings, course.dataset, FORM.control_count)
+    start = new_state(course.settings, course.dataset)
     now, followed, before = (
         torch.cat([value.detach().flatten() for value in module.parameters()])
         for module in (state.drawer, state.average_drawer, start.drawer)
@@ -180,8 +180,8 @@ def test_another_seed_is_another_training(course: Course, ticks: None, tmp_path:
 
 
 def test_a_warm_start_takes_every_weight(course: Course) -> None:
-    state = new_state(course.settings, course.dataset, FORM.control_count)
-    other = new_state(replace(course.settings, seed=9), course.dataset, FORM.control_count)
+    state = new_state(course.settings, course.dataset)
+    other = new_state(replace(course.settings, seed=9), course.dataset)
     given = {
         f"{part}.{name}": value
         for part, module in (("drawer", other.average_drawer), ("finder", other.average_finder))
@@ -197,7 +197,7 @@ def test_a_warm_start_takes_every_weight(course: Course) -> None:
 
 def test_damaged_or_strange_checkpoints_are_told(course: Course, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    state = new_state(course.settings, course.dataset, FORM.control_count)
+    state = new_state(course.settings, course.dataset)
     assert not read_checkpoint(path, state)
     write_checkpoint(path, state)
     assert read_checkpoint(path, state)
@@ -208,7 +208,7 @@ def test_damaged_or_strange_checkpoints_are_told(course: Course, tmp_path: Path)
         with pytest.raises(TruthError, match="checkpoint.pt: cannot be gone on from.*anew"):
             read_checkpoint(path, state)
     path.write_bytes(data)
-    larger = new_state(course.settings, _with_more_tracks(course.dataset), FORM.control_count)
+    larger = new_state(course.settings, _with_more_tracks(course.dataset))
     with pytest.raises(TruthError, match="cannot be gone on from"):
         read_checkpoint(path, larger)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from laikaroto.training.network import Drawer, Finder, gather, soft_argmax
+from laikaroto.training.network import Drawer, Finder, soft_argmax
+from laikaroto.training.refine import SPACINGS, WIDTH, Round, find_pose, gather
 
 
 def test_soft_argmax_counts_from_the_corner() -> None:
@@ -39,18 +40,49 @@ def test_a_heat_maps_place_is_where_gather_looks() -> None:
 @pytest.mark.parametrize(("tracks", "controls"), [(2, 7), (0, 4), (3, 0), (0, 1)])
 def test_any_template_is_drawn(tracks: int, controls: int) -> None:
     torch.manual_seed(0)
+    count = tracks + controls
     tangents = torch.rand(controls, 4)
-    drawer = Drawer(tracks, controls, tangents, size=128).eval()
+    drawer = Drawer(tracks, torch.rand(count, 2), tangents, size=128).eval()
+    starts = torch.rand(3, 2, count, 2)
     with torch.no_grad():
         drawn = drawer(torch.rand(2, 3, 128, 128))
-    count = tracks + controls
-    assert drawn.xy.shape == (1 + Drawer.ROUNDS, 2, count, 2)
+        more = drawer(torch.rand(2, 3, 128, 128), starts)
+    assert drawn.xy.shape == (1 + len(SPACINGS), 2, count, 2)
     assert drawn.visible.shape == drawn.log_error.shape == (2, count)
     assert drawn.heat.shape[:2] == (2, count)
-    # before it has learned, a shape has the mean tangents and a point stays where the heat is
-    torch.testing.assert_close(drawn.tangents, tangents.expand(2, -1, -1))
+    # before it has learned, a point stays where it started, and tangents are the mean ones
     torch.testing.assert_close(drawn.xy[-1], drawn.xy[0])
     torch.testing.assert_close(drawn.xy[0], soft_argmax(drawn.heat))
+    torch.testing.assert_close(more.xy[0, 2:], starts.flatten(0, 1))
+    pose = find_pose(drawn.xy[-1], drawer.mean_xy)
+    wanted = pose.to_picture(tangents.expand(2, -1, -1).unflatten(-1, (2, 2)))
+    torch.testing.assert_close(drawn.tangents, wanted.flatten(-2))
+
+
+def test_a_pose_lays_the_mean_head_over_its_points() -> None:
+    mean = torch.rand(20, 2) - 0.5
+    mean = mean - mean.mean(0)
+    turn = 1.3 * torch.tensor([[0.8, -0.6], [0.6, 0.8]])
+    pose = find_pose((mean @ turn.T + torch.tensor([0.4, 0.7]))[None], mean)
+    torch.testing.assert_close(pose.turn[0], turn, atol=1e-3, rtol=0)
+    torch.testing.assert_close(pose.centre[0, 0], torch.tensor([0.4, 0.7]))
+    offsets = torch.rand(1, 5, 2)
+    torch.testing.assert_close(pose.to_head(pose.to_picture(offsets)), offsets)
+    alone = find_pose(torch.rand(2, 1, 2), torch.zeros(1, 2))  # a single point: upright
+    torch.testing.assert_close(alone.turn, torch.eye(2).expand(2, 2, 2))
+
+
+def test_each_start_of_a_crop_looks_at_that_crop() -> None:
+    torch.manual_seed(0)
+    close = Round(4, 6.0).eval()
+    torch.nn.init.normal_(close.shift.weight)
+    pictures, places = torch.rand(2, 3, 64, 64), torch.rand(6, 4, 2)
+    tokens, mean = torch.zeros(6, 4, WIDTH), torch.rand(4, 2) - 0.5
+    with torch.no_grad():
+        together, _ = close(pictures, places, tokens, mean, each=3)
+        for row in range(6):
+            alone, _ = close(pictures[row % 2][None], places[row : row + 1], tokens[:1], mean)
+            torch.testing.assert_close(together[row], alone[0])
 
 
 def test_the_finder_looks_at_any_size() -> None:

@@ -1,0 +1,47 @@
+"""Relief from turned heads, made of a body whose depth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from laikaroto.coords import FloatArray
+from laikaroto.training.relief import find_relief
+
+
+def head(angles: list[float], *, expression: float = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Points of a bulging face turned by yaw angles in degrees: xy (F, P, 2), depth (F, P)."""
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(-1, 1, (40, 2)) * [1.0, 1.3]
+    body = np.column_stack([flat, 0.8 - 0.5 * (flat**2).sum(axis=1)])
+    frames = []
+    for i, yaw in enumerate(angles):
+        turned = Rotation.from_euler("yx", [yaw, yaw / 5], degrees=True).as_matrix()
+        moved = body + np.column_stack([rng.normal(0, expression, (40, 2)), np.zeros(40)])
+        frames.append(moved @ turned.T * (100 + i))
+    space = np.stack(frames)
+    xy = space[..., :2] + [300.0, 200.0]
+    side = np.ptp(xy, axis=1).max(axis=-1)[:, None]
+    depth = (space[..., 2] - space[..., 2].mean(axis=1, keepdims=True)) / side
+    return xy, depth
+
+
+TURNS = [-35.0, -20.0, -5.0, 0.0, 10.0, 25.0, 40.0]
+
+
+@pytest.mark.parametrize("expression", [0.0, 0.01])
+def test_depth_of_a_turning_head_is_found(expression: float) -> None:
+    xy, depth = head(TURNS, expression=expression)
+    visible = depth > np.quantile(depth, 0.1, axis=1, keepdims=True)  # the far side is hidden
+    found = find_relief(xy, visible)
+    assert found is not None
+    assert np.abs(found - depth).mean() < (0.001 if expression == 0.0 else 0.02)
+
+
+def test_what_the_poses_do_not_tell_is_not_guessed() -> None:
+    xy, depth = head(TURNS)
+    assert find_relief(xy, np.ones(depth.shape, bool)) is None  # inside out would look the same
+    assert find_relief(xy[:4], depth[:4] > 0) is None  # too few frames
+    still, depth = head([0.0] * 8)
+    assert find_relief(still, depth > 0) is None  # never turned
