@@ -27,6 +27,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from laikaroto.character.template import CharacterTemplate, read_template
 from laikaroto.config import describe_faults
 from laikaroto.errors import ModelError, SidecarError, TruthError
+from laikaroto.model.calibration import ErrorCalibration
+from laikaroto.model.prior import ShapePrior, read_prior
 from laikaroto.sidecar.files import write_file
 from laikaroto.sidecar.publish import verify_manifest, versions
 
@@ -38,7 +40,8 @@ class ModelInfo(BaseModel):
 
     crop_px: side of the drawer's input; finder_size: width and height of the finder's input;
     error_scale: what the drawer's error estimate is multiplied by to be right on held-out
-    frames; validation_shots: held out while the metrics were measured.
+    frames, before the prior is applied; calibration: what is to be expected of shapes after it;
+    validation_shots: held out while the metrics were measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +56,7 @@ class ModelInfo(BaseModel):
     crop_px: int
     finder_size: tuple[int, int]
     error_scale: float
+    calibration: ErrorCalibration = ErrorCalibration()
     training_shots: tuple[str, ...]
     validation_shots: tuple[str, ...]
     init_from: str | None = None
@@ -66,6 +70,7 @@ class ModelPackage:
     info: ModelInfo
     template: CharacterTemplate
     metrics: dict[str, Any]
+    prior: ShapePrior | None = None
 
     @property
     def version(self) -> str:
@@ -102,6 +107,7 @@ def load_package(folder: Path) -> ModelPackage:
         info = ModelInfo.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
         template = read_template(folder / "template.json")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        prior = read_prior(folder, template)
     except (SidecarError, TruthError) as error:
         raise ModelError(f"model package is damaged; train again or roll back:\n{error}") from error
     except ValidationError as error:
@@ -111,7 +117,7 @@ def load_package(folder: Path) -> ModelPackage:
         raise ModelError(f"{folder}: model package is damaged: {error}") from error
     if info.schema_name != SCHEMA:
         raise ModelError(f"{folder / 'model.json'}: wanted schema {SCHEMA}, got {info.schema_name}")
-    return ModelPackage(folder, info, template, metrics)
+    return ModelPackage(folder, info, template, metrics, prior)
 
 
 def list_packages(models: Path) -> list[ModelPackage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -59,20 +60,27 @@ def reasons_to_look(
     Args:
         shapes: of the frame.
         limit_px: see ``error_limit``.
-        min_confidence: see ``ReviewConfig``.
+        min_confidence: see ``ReviewConfig``; also for all visible shapes together.
         doubtful: shapes that may or may not be hidden.
         jump_px: see ``find_jumps``.
     """
     reasons = []
     if jump_px:
         reasons.append(f"head is {jump_px:.0f} px from where the frames around have it")
-    for name, shape in shapes.items():
-        error, confidence = shape.expected_error_px, shape.confidence
-        if not shape.visible:
-            continue
+    visible = {name: shape for name, shape in shapes.items() if shape.visible}
+    chance = {name: 1.0 if s.confidence is None else s.confidence for name, s in visible.items()}
+    for name, shape in visible.items():
+        error = shape.expected_error_px
         if error is not None and error > limit_px:
             reasons.append(f"{name}: expected error {error:.1f} px, limit {limit_px:.1f} px")
-        elif confidence is not None and confidence < min_confidence:
-            reasons.append(f"{name}: confidence {confidence:.2f}, limit {min_confidence:.2f}")
+        elif chance[name] < min_confidence:
+            reasons.append(f"{name}: {chance[name]:.0%} sure, wanted {min_confidence:.0%}")
+    together = math.prod(chance.values())
+    if not reasons and together < min_confidence:
+        least = sorted(chance, key=lambda name: chance[name])[:3]
+        reasons.append(
+            f"{together:.0%} sure that every shape is right, wanted {min_confidence:.0%}; least of "
+            + ", ".join(f"{name} ({chance[name]:.0%})" for name in least)
+        )
     reasons += [f"{name}: hidden or not is unsure" for name in doubtful]
     return tuple(reasons)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.config import ReviewConfig
 from laikaroto.coords import FloatArray
+from laikaroto.model.calibration import ErrorCalibration, shape_error
 from laikaroto.model.predictions import Predictions
+from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import (
     FrameNote,
     PlateInfo,
@@ -56,12 +58,16 @@ def solve_shot(
     plate: PlateInfo,
     review: ReviewConfig,
     provenance: Mapping[str, Any],
+    prior: ShapePrior | None = None,
+    calibration: ErrorCalibration | None = None,
 ) -> Roto:
     """Settle a shot and write it down.
 
     Args:
         predictions: of all its frames, in order.
         template: of the character.
+        prior: what its shapes can look like; None: as they are predicted.
+        calibration: how far expected errors are to be trusted; None: as if never measured.
         shot: name of the shot.
         plate: size and range.
         review: limits beyond which a frame is flagged.
@@ -71,9 +77,11 @@ def solve_shot(
         A roto of version ``v000``: publishing gives it its number.
     """
     poses = find_holds(predictions)
-    settled = settle(merge_holds(predictions, poses), template)
+    merged = merge_holds(predictions, poses)
+    settled = settle(merged if prior is None else prior.apply(merged, template), template)
     present = is_present(settled)
     limit = error_limit(review, plate.width)
+    trust = calibration or ErrorCalibration()
     inside = np.array([plate.width, plate.height], dtype=np.float64)
     drawn: list[tuple[dict[str, TrackFrame], dict[str, ShapeFrame], list[str]]] = []
     for i in range(len(settled.frames)):
@@ -83,7 +91,7 @@ def solve_shot(
             error_px=settled.error_px[i],
             present=bool(present[i]),
         )
-        drawn.append((_tracks(frame, template, limit), *_shapes(frame, template, limit)))
+        drawn.append((_tracks(frame, template, limit), *_shapes(frame, template, limit, trust)))
     frames = [int(frame) for frame in predictions.frames]
     pose_of = dict(zip(frames, poses.tolist(), strict=True))
     return Roto(
@@ -142,7 +150,7 @@ def _tracks(frame: _Frame, template: CharacterTemplate, limit: float) -> dict[st
 
 
 def _shapes(
-    frame: _Frame, template: CharacterTemplate, limit: float
+    frame: _Frame, template: CharacterTemplate, limit: float, trust: ErrorCalibration
 ) -> tuple[dict[str, ShapeFrame], list[str]]:
     """Shapes of a frame, and names of those that may or may not be hidden."""
     found, doubtful = {}, []
@@ -151,14 +159,12 @@ def _shapes(
         points = slice(first + where.start, first + where.stop)
         chance = frame.visible[points]
         share = float(chance.mean()) if frame.present else 0.0
-        weight = np.maximum(chance, 0.05)  # a hidden shape's error is that of all its points
-        # a control point's expected error is already that across its curve
-        error = float((frame.error_px[points] * weight).sum() / weight.sum())
+        error = trust.scale * shape_error(frame.error_px[points], chance)
         found[name] = ShapeFrame(
             points=frame.values[points],
             point_visible=(chance > 0.5) & frame.present,
             visible=share > _SHOWN,
-            confidence=confidence_of(error, limit) if frame.present else 0.0,
+            confidence=trust.chance(error, limit) if frame.present else 0.0,
             expected_error_px=error,
         )
         if _DOUBTFUL[0] < share < _DOUBTFUL[1]:

@@ -33,12 +33,14 @@ from laikaroto.model.crop import (
     reduce_plate,
     whole_plate,
 )
+from laikaroto.model.prior import ShapePrior
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
 from laikaroto.training.losses import Targets
 from laikaroto.training.mirror import Mirror
+from laikaroto.training.prior import fit_prior
 from laikaroto.training.relief import find_relief
 
 
@@ -205,6 +207,14 @@ class Dataset:
             if example.known.all() and (shots is None or example.shot in shots)
         ]
 
+    def prior(self) -> ShapePrior | None:
+        """What the shapes of this data set can look like; None where it does not tell."""
+        whole = [example for example in self.examples if example.known.all()]
+        if not whole:
+            return None
+        values = np.stack([example.values for example in whole])
+        return fit_prior(values, [example.shot for example in whole], mirror=self.mirror)
+
     def mean_xy(self) -> torch.Tensor:
         """(P, 2) mean places as fractions of the head box, whose middle is at (0.5, 0.5)."""
         rows = [
@@ -242,8 +252,10 @@ class Dataset:
             _tensor(np.stack([sample.known for sample in samples])),
         )
         places = np.array([place for _, place in wholes])
-        starts = [self._starts(value, np.random.default_rng((*seed, size, i)))
-                  for i, value in enumerate(values[..., :2])]
+        starts = [
+            self._starts(value, np.random.default_rng((*seed, size, i)))
+            for i, value in enumerate(values[..., :2])
+        ]
         return Batch(
             _images(crops),
             _tensor(np.stack(starts, axis=1)),

@@ -38,7 +38,7 @@ from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex, drawing_loss, finder_loss
 from laikaroto.training.muon import Muon
 from laikaroto.training.network import Drawer, Finder, hidden_matrices
-from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out
+from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out, refine_held_out
 
 Report = Callable[[float, str], None]
 
@@ -261,9 +261,11 @@ class Course:
         return min(1.0, state.seconds / self.settings.budget_s)
 
     def measure(self, state: State, index: CurveIndex) -> HeldOut:
-        """Predict the held-out shots with the averaged networks."""
+        """Predict the held-out shots with the averaged networks and the other shots' prior."""
         held_out = self.dataset.of_shots(self.settings.held_out)
-        return predict_held_out(state.average_drawer, state.average_finder, held_out, index)
+        found = predict_held_out(state.average_drawer, state.average_finder, held_out, index)
+        kept = [s for s in self.settings.training_shots if s not in self.settings.held_out]
+        return refine_held_out(found, self.dataset.of_shots(kept).prior(), self.template)
 
 
 def _errors(course: Course, held_out: HeldOut) -> tuple[float | None, float | None]:

@@ -7,7 +7,7 @@ crop from the first result. Nothing of the truth helps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate, unpack
 from laikaroto.coords import FloatArray, transform_points
+from laikaroto.model.calibration import shape_error
 from laikaroto.model.crop import WHOLE_DETAIL, Box, box_around, crop_matrix, cut_crop, cut_view
+from laikaroto.model.predictions import Predictions
+from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo, Roto
+from laikaroto.training.calibrate import JudgedShape
 from laikaroto.training.dataset import Dataset, Example
+from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex, Targets, actual_errors
 from laikaroto.training.network import Drawer, Drawing, Finder
 
@@ -69,6 +74,58 @@ def _values(drawing: Drawing, tracks: int, size: int, matrix: FloatArray) -> Flo
     tangents = np.zeros((len(xy), 4))
     tangents[tracks:] = drawing.tangents[0].numpy().astype(np.float64) * size
     return transform_points(np.concatenate([xy, tangents], axis=1), matrix)
+
+
+def refine_held_out(
+    held_out: HeldOut, prior: ShapePrior | None, template: CharacterTemplate
+) -> HeldOut:
+    """Held-out predictions as the solve would take them up: brought to what is likely."""
+    if prior is None:
+        return held_out
+    count = len(held_out.examples)
+    predictions = Predictions(
+        frames=np.arange(count),
+        values=held_out.values,
+        visible=held_out.visible.astype(np.float64),
+        error_px=held_out.expected * held_out.error_scale(),
+        box=np.ones((count, 3)),
+        found=np.ones(count),
+        moved=np.full((count, 3), np.inf),
+    )
+    return replace(held_out, values=prior.apply(predictions, template).values)
+
+
+def judge_shapes(
+    held_out: HeldOut, template: CharacterTemplate, plates: Mapping[str, PlateInfo]
+) -> list[JudgedShape]:
+    """Every visible shape of every held-out frame, with what was expected of it."""
+    expected = {
+        (example.shot, example.frame): (row * held_out.error_scale(), seen)
+        for example, row, seen in zip(
+            held_out.examples, held_out.expected, held_out.visible, strict=True
+        )
+    }
+    judged = []
+    for shot, (prediction, truth) in as_rotos(held_out, template, plates).items():
+        measured = evaluate(prediction, truth)
+        for frame, errors in measured.frames.items():
+            row, seen = expected[(shot, frame)]
+            for name, where in template.slices().items():
+                error = errors.shapes.get(name)
+                if error is None or error.mean_px is None:
+                    continue
+                points = slice(
+                    len(template.tracks) + where.start, len(template.tracks) + where.stop
+                )
+                judged.append(
+                    JudgedShape(
+                        expected_px=shape_error(row[points], seen[points].astype(np.float64)),
+                        actual_px=error.mean_px,
+                        clean=error.clean,
+                        limit_px=measured.clean_mean_limit_px,
+                    )
+                )
+    return judged
 
 
 @torch.no_grad()

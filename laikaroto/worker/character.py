@@ -22,6 +22,8 @@ from laikaroto.character.truth import check_truth
 from laikaroto.config import parse_duration
 from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
+from laikaroto.model.calibration import ErrorCalibration
+from laikaroto.model.prior import write_prior
 from laikaroto.plate.exr import PlateHeader
 from laikaroto.plate.reading import read_ahead
 from laikaroto.plate.sequence import PlateSequence, check_sequence, find_sequence
@@ -255,6 +257,8 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
                 finder_size=course.settings.finder_size,
                 error_scale=info.error_scale,
             )
+            if (prior := course.dataset.prior()) is not None:
+                write_prior(folder, prior)
             write_template(folder / "template.json", course.template)
             write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
             write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
@@ -294,10 +298,23 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
         crop_px=course.settings.crop_px,
         finder_size=course.settings.finder_size,
         error_scale=state.error_scale or 1.0,
+        calibration=_calibration(course),
         training_shots=course.settings.training_shots,
         validation_shots=course.settings.held_out,
         init_from=json.loads(init.read_bytes())["version"] if init.is_file() else None,
     )
+
+
+def _calibration(course: Any) -> ErrorCalibration:
+    """What held-out shots say of expected errors; the defaults where nothing was held out."""
+    from laikaroto.training.calibrate import fit_calibration
+    from laikaroto.training.run import read_held_out
+    from laikaroto.training.validate import judge_shapes
+
+    held_out = read_held_out(course)
+    if held_out is None:
+        return ErrorCalibration()
+    return fit_calibration(judge_shapes(held_out, course.template, course.plates))
 
 
 def _write_report(show: Show, course: Any, state: Any, version: str, folder: Path) -> Path:

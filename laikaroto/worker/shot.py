@@ -161,6 +161,8 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
         plate=job.plate,
         review=show.character(character).review,
         provenance=_provenance(package, job),
+        prior=package.prior,
+        calibration=package.info.calibration,
     )
     report(0.9, "writing roto.json")
     write_roto(folder.roto, roto)

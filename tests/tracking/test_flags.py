@@ -22,7 +22,7 @@ def reasons(shapes: dict[str, ShapeFrame], *, doubtful: tuple[str, ...] = (), ju
 
 
 def test_good_frames_need_no_look() -> None:
-    assert reasons({"mouth": shape(0.4, 0.9), "brow": shape(1.0, 0.5)}) == ()
+    assert reasons({"mouth": shape(0.4, 0.9), "brow": shape(1.0, 0.6)}) == ()
 
 
 def test_reasons_are_words_with_figures() -> None:
@@ -32,8 +32,16 @@ def test_reasons_are_words_with_figures() -> None:
     assert found == (
         "head is 120 px from where the frames around have it",
         "mouth: expected error 1.8 px, limit 1.0 px",
-        "brow: confidence 0.30, limit 0.50",
+        "brow: 30% sure, wanted 50%",
         "seam: hidden or not is unsure",
+    )
+
+
+def test_many_shapes_that_are_each_just_sure_enough_are_not_sure_together() -> None:
+    some = {"mouth": shape(0.6, 0.7), "brow": shape(0.6, 0.65), "eye": shape(0.2, 0.99)}
+    assert reasons(some) == (
+        "45% sure that every shape is right, wanted 50%; least of brow (65%), mouth (70%), "
+        "eye (99%)",
     )
 
 

@@ -1,0 +1,116 @@
+"""The shape prior: what is unsure follows what is sure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laikaroto.character.template import CharacterTemplate, ShapeTemplate, pack
+from laikaroto.errors import ModelError
+from laikaroto.model.predictions import Predictions
+from laikaroto.model.prior import ShapePrior, curve_directions, read_prior, write_prior
+from laikaroto.training.prior import fit_prior
+from tests.tracking.simulated import perfect, read_truth
+
+
+def learned(*shots: str) -> tuple[CharacterTemplate, ShapePrior]:
+    values, names = [], []
+    for shot in shots:
+        roto, template = read_truth(shot)
+        for frame in roto.frames:
+            values.append(pack(roto, template, frame)[0])
+            names.append(shot)
+    prior = fit_prior(np.stack(values), names, mirror=None)
+    assert prior is not None
+    return template, prior
+
+
+TEMPLATE, PRIOR = learned("tr01", "tr02", "tr03")
+TRUTH, _ = read_truth("ta01")
+
+
+def mean_gap(one: Predictions, other: Predictions, points: slice = slice(None)) -> float:
+    return float(np.linalg.norm((one.values - other.values)[:, points, :2], axis=-1).mean())
+
+
+def test_what_a_character_can_look_like_is_left_alone() -> None:
+    truth, template = read_truth("tr02")
+    right = replace(perfect(truth, template), error_px=np.full((8, 114), 0.3))
+    assert mean_gap(PRIOR.apply(right, TEMPLATE), right) < 0.1
+
+
+def test_noise_is_taken_out() -> None:
+    right = perfect(TRUTH, TEMPLATE)
+    rng = np.random.default_rng(0)
+    noise = np.zeros_like(right.values)
+    noise[..., :2] = rng.normal(0, 1.0, noise[..., :2].shape)
+    error = np.full(right.error_px.shape, 1.25)
+    noisy = replace(right, values=right.values + noise, error_px=error)
+    assert mean_gap(PRIOR.apply(noisy, TEMPLATE), right) < 0.6 * mean_gap(noisy, right)
+
+
+def test_a_lost_shape_follows_the_rest_of_the_head() -> None:
+    right = perfect(TRUTH, TEMPLATE)
+    where = TEMPLATE.slices()["seam_L"]
+    seam = slice(len(TEMPLATE.tracks) + where.start, len(TEMPLATE.tracks) + where.stop)
+    values, error = right.values.copy(), np.full(right.error_px.shape, 0.2)
+    values[:, seam, :2] += [25.0, -18.0]
+    error[:, seam] = 30.0
+    lost = replace(right, values=values, error_px=error)
+    assert mean_gap(lost, right, seam) > 30
+    assert mean_gap(PRIOR.apply(lost, TEMPLATE), right, seam) < 4
+
+
+def test_it_does_not_matter_where_and_how_large_the_head_is() -> None:
+    right = replace(perfect(TRUTH, TEMPLATE), error_px=np.full((16, 114), 1.0))
+    moved = right.values * 3.0
+    moved[..., :2] += [500.0, -70.0]
+    larger = replace(right, values=moved, error_px=right.error_px * 3.0)
+    back = PRIOR.apply(larger, TEMPLATE).values
+    back[..., :2] -= [500.0, -70.0]
+    np.testing.assert_allclose(back / 3.0, PRIOR.apply(right, TEMPLATE).values, atol=1e-6)
+
+
+def test_points_that_are_not_on_a_curve_have_no_direction() -> None:
+    values = perfect(TRUTH, TEMPLATE).values
+    along = curve_directions(values, TEMPLATE)
+    length = np.linalg.norm(along, axis=-1)
+    assert not length[:, : len(TEMPLATE.tracks)].any()
+    first = len(TEMPLATE.tracks) + TEMPLATE.slices()["seam_L"].start
+    assert not length[:, [first, first + 4]].any()  # ends of an open shape
+    np.testing.assert_allclose(length[:, first + 1 : first + 4], 1.0)
+
+
+def test_a_single_point_is_left_where_it_is() -> None:
+    template = CharacterTemplate(character="dot", tracks=("dot",), shapes=())
+    prior = ShapePrior(np.zeros((1, 3)), np.ones(1), np.ones(1))
+    right = perfect(TRUTH, TEMPLATE)
+    one = replace(
+        right, values=right.values[:, :1], error_px=right.error_px[:, :1],
+        visible=right.visible[:, :1],
+    )  # fmt: skip
+    np.testing.assert_array_equal(prior.apply(one, template).values, one.values)
+
+
+def test_read_as_written(tmp_path: Path) -> None:
+    assert read_prior(tmp_path, TEMPLATE) is None
+    write_prior(tmp_path, PRIOR)
+    again = read_prior(tmp_path, TEMPLATE)
+    assert again is not None
+    np.testing.assert_array_equal(again.basis, PRIOR.basis)
+    np.testing.assert_array_equal(again.rest, PRIOR.rest)
+
+
+def test_a_prior_of_another_template_is_refused(tmp_path: Path) -> None:
+    write_prior(tmp_path, PRIOR)
+    other = TEMPLATE.model_copy(
+        update={"shapes": (ShapeTemplate(name="mouth", closed=True, count=4),)}
+    )
+    with pytest.raises(ModelError, match=r"prior.npz: wanted arrays of shapes .* for 24 points"):
+        read_prior(tmp_path, other)
+    (tmp_path / "prior.npz").write_bytes(b"PK no")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_prior(tmp_path, TEMPLATE)
