@@ -249,7 +249,8 @@ def grain(sample: Sample, rng: Rng) -> Sample:
     top, left = rng.integers(0, len(stock) - size, 2)
     noise = stock[top : top + size, left : left + size]
     amount = float(rng.uniform(0, 0.035))
-    return replace(sample, image=cv2.addWeighted(sample.image, 1.0, noise, amount, 0.0))
+    grainy = cv2.addWeighted(sample.image, 1.0, noise, amount, 0.0)
+    return replace(sample, image=np.asarray(grainy, np.float32))
 
 
 def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:

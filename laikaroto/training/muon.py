@@ -39,7 +39,8 @@ def orthogonalize(matrices: Tensor, rounds: int = 5, *, bfloat16: bool = False) 
     for _ in range(rounds):
         gram = x @ x.mT
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    result: Tensor = (x.mT if tall else x).float()
+    return result
 
 
 class Muon(Optimizer):

@@ -134,6 +134,8 @@ class Drawer(nn.Module):
         # judged on normalised tokens: an unusual picture must not blow the estimates up
         self.judged = nn.LayerNorm(WIDTH)
         self.visible, self.log_error = nn.Linear(WIDTH, 1), nn.Linear(WIDTH, 1)
+        self.mean_xy: Tensor
+        self.mean_tangents: Tensor
         self.register_buffer("mean_xy", mean_xy - mean_xy.mean(dim=0))
         self.register_buffer("mean_tangents", mean_tangents.clone())
         for layer in (self.tangents, self.log_error):

@@ -128,11 +128,12 @@ class _Square(nn.Module):
     def forward(self, picture: Tensor, xy: Tensor, pose: Pose, each: int) -> Tensor:
         """Squares of pictures (B, 3, S, S) at places (each × B, P, 2): (each × B, P, WIDTH)."""
         offsets = torch.einsum("bij,gj->bgi", pose.turn, self.grid)
-        places = (xy.unsqueeze(2) + offsets.unsqueeze(1)).flatten(1, 2)
+        places = xy.unsqueeze(2) + offsets.unsqueeze(1)
+        inside = self.count * SQUARE**2
         # starts of one picture stand side by side: the picture is not copied
-        beside = places.unflatten(0, (each, -1)).transpose(0, 1).flatten(1, 2)
-        seen = gather(picture, beside).unflatten(1, (each, -1)).transpose(0, 1).flatten(0, 1)
-        seen = seen.unflatten(1, (self.count, -1))
+        beside = places.reshape(each, -1, inside, 2).transpose(0, 1).flatten(1, 2)
+        seen = gather(picture, beside).reshape(-1, each, inside, 3).transpose(0, 1)
+        seen = seen.reshape(-1, self.count, SQUARE**2, 3)
         middle = seen.mean(2, keepdim=True)
         apart = seen - middle
         contrast = apart.square().mean((2, 3), keepdim=True).add(1e-4).sqrt()
