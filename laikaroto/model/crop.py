@@ -114,11 +114,27 @@ def cut_view(
     )
 
 
-def look(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.float32], FloatArray]:
-    """The crop of a box, and its matrix from crop to plate coordinates."""
-    matrix = crop_matrix(box, size)
-    reduced, scale = reduce_plate(image, box, size)
-    return cut_crop(reduced, matrix * scale, size), matrix
+def cut_plate(image: NDArray[np.float32], matrix: FloatArray, size: int) -> NDArray[np.float32]:
+    """A crop straight out of a plate: only the part under it is reduced (``reduce_plate``).
+
+    Args:
+        image: (H, W, 3) float32 plate.
+        matrix: 2×3 from the crop's coordinates to the plate's.
+        size: side of the crop, px.
+
+    Returns:
+        (size, size, 3) float32; outside the plate its edge repeats.
+    """
+    side = float(np.hypot(*matrix[:, 0])) * size
+    slack = 2 * max(side / size, 1.0)  # what the filters reach beyond the crop
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ matrix[:, :2].T
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0) + matrix[:, 2] - slack), 0, limits - 1).astype(int)
+    high = np.ceil(corners.max(axis=0) + matrix[:, 2] + slack).astype(int)
+    high = np.clip(high, low + 1, limits)
+    part, scale = reduce_plate(image[low[1] : high[1], low[0] : high[0]], Box(0.0, 0.0, side), size)
+    moved = np.column_stack([matrix[:, :2], matrix[:, 2] - low])
+    return cut_crop(part, moved * scale, size)
 
 
 def whole_plate(

@@ -24,6 +24,7 @@ _SMALLEST_PX = 32
 _COARSE = 3  # how much smaller the picture is that large shifts are seen in
 _DARK = 0.01  # scene-linear; below it grain says more of the exposure than light does
 _PLACES = 16  # places along a side that the local shift is measured at
+_SMOOTH_PX = 4.0  # wide Gaussians are made this wide, on a picture made smaller
 _RIGIDITY = 0.05  # share of the mean gradient that keeps flat places from shifting
 
 
@@ -59,7 +60,7 @@ def measure_motion(
         return NO_MOTION_KNOWN
     old, new = (_reduce(image[top:bottom, left:right]) for image in (before, after))
     old = encode_log(decode_log(old) * _gain(old, new))
-    old, new = (cv2.GaussianBlur(image.mean(axis=-1), (0, 0), 1.0) for image in (old, new))
+    old, new = (cv2.GaussianBlur(_grey(image), (0, 0), 1.0) for image in (old, new))
     fine, coarse = _solve(old, new), _solve(_shrink(old), _shrink(new))
     # least squares see only small shifts: large ones show in the small picture
     return Motion(fine.across_px, fine.down_px, max(fine.local_px, _COARSE * coarse.local_px))
@@ -81,7 +82,7 @@ def _shrink(picture: Image) -> Image:
 
 def _gain(old: Image, new: Image) -> float:
     """How much brighter the later picture is: the median ratio, deaf to what moved."""
-    a, b = decode_log(old).mean(axis=-1), decode_log(new).mean(axis=-1)
+    a, b = _grey(decode_log(old)), _grey(decode_log(new))
     bright = (a > _DARK) & (b > _DARK)
     return float(np.median(b[bright] / a[bright])) if bright.any() else 1.0
 
@@ -96,11 +97,20 @@ def _solve(old: Image, new: Image) -> Motion:
     stiffness = _RIGIDITY * float(np.mean(products[0] + products[2])) + 1e-9
     whole = _shift([product.mean(keepdims=True) for product in products], 1e-9)
     reach = max(change.shape) / _PLACES
-    local = _shift(
-        [np.asarray(cv2.GaussianBlur(product, (0, 0), reach), np.float32) for product in products],
-        stiffness,
-    )
+    local = _shift([_smooth(product, reach) for product in products], stiffness)
     return Motion(float(whole[0].item()), float(whole[1].item()), float(np.hypot(*local).max()))
+
+
+def _smooth(picture: Image, reach: float) -> Image:
+    """A wide Gaussian, seen on a picture so much smaller that it costs next to nothing."""
+    scale = min(1.0, _SMOOTH_PX / reach)
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), reach * scale), np.float32)
+
+
+def _grey(image: Image) -> Image:
+    """Mean of the channels."""
+    return np.asarray(cv2.transform(image, np.full((1, 3), 1 / 3)), np.float32)
 
 
 def _shift(products: Sequence[Image], stiffness: float) -> tuple[Image, Image]:
