@@ -36,6 +36,7 @@ from laikaroto.model.crop import (
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
+from laikaroto.training.absence import background, vary_presence
 from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
 from laikaroto.training.losses import Targets
 from laikaroto.training.mirror import Mirror
@@ -150,13 +151,18 @@ Place = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One step's pictures and truth: crops (B, 3, S, S), wholes (B, 3, fh, fw)."""
+    """One step's pictures and truth: crops (B, 3, S, S), wholes (B, 3, fh, fw).
+
+    present (B,) 1 where the whole picture shows the head, else 0, and then its centre and
+    side mean nothing.
+    """
 
     crops: torch.Tensor
     targets: Targets
     wholes: torch.Tensor
     centres: torch.Tensor
     sides: torch.Tensor
+    present: torch.Tensor
 
 
 class Dataset:
@@ -219,16 +225,17 @@ class Dataset:
             _tensor(np.stack([sample.visible for sample in samples])),
             _tensor(np.stack([sample.known for sample in samples])),
         )
-        places = np.array([place for _, place in wholes])
+        places = np.array([place for _, place, _ in wholes])
         return Batch(
             _images(crops),
             targets,
-            _images(np.stack([picture for picture, _ in wholes])),
+            _images(np.stack([picture for picture, _, _ in wholes])),
             _tensor(places[:, :2]),
             _tensor(places[:, 2]),
+            _tensor(np.array([present for _, _, present in wholes])),
         )
 
-    def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place]]:
+    def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place, bool]]:
         rng = np.random.default_rng(seed)
         example = self.examples[int(rng.integers(len(self.examples)))]
         return self._crop(example, rng), self._whole(example, rng)
@@ -262,22 +269,27 @@ class Dataset:
         matrix = crop_matrix(box, self.crop_px, turn=turn)
         return cut_crop(plate.astype(np.float32), matrix, self.crop_px)
 
-    def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place]:
-        """A random view of a whole plate; the head's centre (fractions) and log relative side."""
+    def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place, bool]:
+        """A random view of a whole plate; the head's centre (fractions) and log relative side.
+
+        In some views there is no head, as the last value says.
+        """
         width, height = self.finder
-        inner = invert(example.matrix)
-        box = transform_points(np.array([[example.box.x, example.box.y, 0, 0, 0, 0]]), inner)[0]
-        side = example.box.side * inner[0, 0]
+        head = _whole_box(example)
         zoom = float(np.exp(rng.uniform(-0.5, 0.5)))
         # keep the head's centre in the picture wherever the view wanders
         place = rng.uniform(0.12, 0.88, 2) * self.finder if rng.random() < 0.7 else None
         if place is None:
-            place = box[:2] / WHOLE_DETAIL
+            place = np.array([head.x, head.y]) / WHOLE_DETAIL
         turn = float(rng.normal(0, 0.1))
         cos, sin = np.cos(turn) * zoom * WHOLE_DETAIL, np.sin(turn) * zoom * WHOLE_DETAIL
         linear = np.array([[cos, -sin], [sin, cos]])
-        matrix = np.column_stack([linear, box[:2] - linear @ place])
+        matrix = np.column_stack([linear, [head.x, head.y] - linear @ place])
         picture = cut_view(example.whole.astype(np.float32), matrix, (width, height))
+        side = head.side / (zoom * WHOLE_DETAIL)
+        seen = Box(float(place[0]), float(place[1]), side)
+        pieces = (self._background(rng), self._background(rng))
+        picture, present = vary_presence(picture, seen, rng, pieces=pieces)
         sample = Sample(picture, np.zeros((0, 6)), np.zeros(0, bool), np.zeros(0, bool))
         picture = light(sample, rng).image
         centre = place
@@ -286,8 +298,20 @@ class Dataset:
         return picture, (
             float(centre[0] / width),
             float(centre[1] / height),
-            float(np.log(side / (zoom * WHOLE_DETAIL) / width)),
-        )
+            float(np.log(side / width)),
+        ), present
+
+    def _background(self, rng: Rng) -> Image:
+        """A random piece of some training plate, from beside its head."""
+        example = self.examples[int(rng.integers(len(self.examples)))]
+        return background(example.whole, _whole_box(example), rng).astype(np.float32)
+
+
+def _whole_box(example: Example) -> Box:
+    """Where the head is, px of the example's small whole plate."""
+    inner = invert(example.matrix)
+    x, y = inner[:, :2] @ [example.box.x, example.box.y] + inner[:, 2]
+    return Box(float(x), float(y), example.box.side * float(inner[0, 0]))
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:

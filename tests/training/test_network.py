@@ -56,6 +56,7 @@ def test_any_template_is_drawn(tracks: int, controls: int) -> None:
 def test_the_finder_looks_at_any_size() -> None:
     finder = Finder().eval()
     with torch.no_grad():
-        centre, side, heat = finder(torch.rand(3, 3, 96, 160))
+        centre, side, heat, present = finder(torch.rand(3, 3, 96, 160))
     assert (centre.shape, side.shape, heat.shape) == ((3, 2), (3,), (3, 24, 40))
+    assert present.shape == (3,)
     assert ((centre > 0) & (centre < 1)).all()
