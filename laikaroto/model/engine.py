@@ -195,10 +195,10 @@ class Engine:
         box = known or found_at
         size = self.package.info.crop_px
         matrix = crop_matrix(box, size)
-        (first,) = self._drawer.run([cut_plate(plate, matrix, size)])
+        (first,) = self._drawer.run(cut_plate(plate, [matrix], size))
         box = _next_box(_to_plate(first["points"], matrix), box)
         matrices = [_looked(box, look, size) for look in self.looks]
-        outs = self._drawer.run([cut_plate(plate, matrix, size) for matrix in matrices])
+        outs = self._drawer.run(cut_plate(plate, matrices, size))
         return self._merge(outs, matrices, found)
 
     def _find(self, plate: Image) -> tuple[Box, float]:

@@ -70,7 +70,7 @@ def test_a_spot_is_found_where_the_matrix_says(side: float, turn: float) -> None
 
 def test_a_crop_of_a_plate_is_centred_on_its_box() -> None:
     matrix = crop_matrix(Box(150.0, 120.0, 100.0), 64)
-    crop = cut_plate(blob(320, 240, 150.0, 120.0, 6.0), matrix, 64)
+    (crop,) = cut_plate(blob(320, 240, 150.0, 120.0, 6.0), [matrix], 64)
     assert crop.shape == (64, 64, 3) and crop.dtype == np.float32
     np.testing.assert_allclose(centre_of(crop), [32.0, 32.0], atol=0.05)
 
@@ -82,7 +82,7 @@ def test_only_the_part_under_the_crop_matters(box: Box, turn: float) -> None:
     image = np.random.default_rng(3).random((240, 320, 3)).astype(np.float32)
     image = cv2.GaussianBlur(image, (0, 0), 4.0)
     matrix = crop_matrix(box, 64, turn=turn)
-    crop = cut_plate(image, matrix, 64)
+    (crop,) = cut_plate(image, [matrix], 64)
     reduced, scale = reduce_plate(image, box, 64)
     np.testing.assert_allclose(crop, cut_crop(reduced, matrix * scale, 64), atol=0.01)
     ends = [[0.0, 0.0], [64.0, 0.0], [64.0, 64.0], [0.0, 64.0]]
@@ -93,13 +93,23 @@ def test_only_the_part_under_the_crop_matters(box: Box, turn: float) -> None:
     painted = np.full_like(image, 9.0)
     inside = np.s_[low[1] : high[1], low[0] : high[0]]
     painted[inside] = image[inside]
-    np.testing.assert_array_equal(cut_plate(painted, matrix, 64), crop)
+    np.testing.assert_array_equal(cut_plate(painted, [matrix], 64)[0], crop)
+
+
+def test_several_crops_of_a_plate_are_cut_at_once() -> None:
+    image = blob(320, 240, 150.0, 120.0, 12.0)
+    boxes = (Box(150.0, 120.0, 200.0), Box(146.0, 122.0, 190.0), Box(154.0, 118.0, 210.0))
+    matrices = [crop_matrix(box, 64, turn=0.1 * i) for i, box in enumerate(boxes)]
+    together = cut_plate(image, matrices, 64)
+    for crop, matrix in zip(together, matrices, strict=True):
+        np.testing.assert_allclose(apply(matrix, centre_of(crop)), [150.0, 120.0], atol=0.1)
+        np.testing.assert_allclose(crop, cut_plate(image, [matrix], 64)[0], atol=0.02)
 
 
 @pytest.mark.parametrize("x", [0.0, -500.0, 39.0, 700.0])
 def test_outside_the_plate_its_edge_repeats(x: float) -> None:
     image = np.full((40, 40, 3), 0.5, np.float32)
-    crop = cut_plate(image, crop_matrix(Box(x, 0.0, 60.0), 32), 32)
+    (crop,) = cut_plate(image, [crop_matrix(Box(x, 0.0, 60.0), 32)], 32)
     np.testing.assert_allclose(crop, 0.5, atol=1e-6)
 
 

@@ -119,8 +119,9 @@ def test_more_looks_are_averaged(tiny_models: Path, plates: dict[int, Image]) ->
         for looks in ((one,), (two,), (one, two))
     ]
     mean = (results[0].values + results[1].values) / 2
-    np.testing.assert_allclose(results[2].values, mean, atol=1e-9)
-    assert np.abs(results[0].values - results[1].values).max() > 1e-3
+    # crops that are cut together are reduced together: a hundredth of a px for a trained model
+    np.testing.assert_allclose(results[2].values, mean, atol=0.2)
+    assert np.abs(results[0].values - results[1].values).max() > 2
 
 
 def test_a_doubtful_head_is_looked_for_where_its_neighbours_have_it(
