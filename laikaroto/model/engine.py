@@ -57,7 +57,7 @@ _MOST_BYTES = 256 * 2**20
 _SPARE_FRAMES = 2  # done or not begun, so that no thread waits for its next frame
 _SMALLEST_HEAD_PX = 8.0
 _LARGEST_HEAD = 1.5  # as a share of the plate's longer side
-_SURE = 0.5  # of the finder
+_SURE = 0.5  # of the finder: an even chance, see tracking.solve
 _FAR = 0.6  # head boxes further than this share of their side from the trend are doubted
 _RESIZED = 1.35
 
