@@ -113,9 +113,7 @@ def _around(head: Box, rng: Rng, least: float, most: float) -> tuple[float, floa
     return head.x, head.y, across, down
 
 
-def _beside(
-    head: Box, size: tuple[int, int], rng: Rng
-) -> tuple[float, float, float, float] | None:
+def _beside(head: Box, size: tuple[int, int], rng: Rng) -> tuple[float, float, float, float] | None:
     """Centre and radii of an ellipse that leaves the head alone, or None if none was met."""
     for _ in range(4):
         x, y = float(rng.uniform(0, size[0])), float(rng.uniform(0, size[1]))

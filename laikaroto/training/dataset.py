@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate, pack
-from laikaroto.coords import FloatArray, transform_points
+from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
 from laikaroto.model.crop import (
     WHOLE_DETAIL,
@@ -295,11 +295,15 @@ class Dataset:
         centre = place
         if rng.random() < 0.5:
             picture, centre = picture[:, ::-1], np.array([width - place[0], place[1]])
-        return picture, (
-            float(centre[0] / width),
-            float(centre[1] / height),
-            float(np.log(side / width)),
-        ), present
+        return (
+            picture,
+            (
+                float(centre[0] / width),
+                float(centre[1] / height),
+                float(np.log(side / width)),
+            ),
+            present,
+        )
 
     def _background(self, rng: Rng) -> Image:
         """A random piece of some training plate, from beside its head."""

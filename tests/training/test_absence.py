@@ -66,9 +66,7 @@ def test_background_is_a_piece_from_beside_the_head(head: Box) -> None:
 @pytest.mark.parametrize(
     ("head", "column"), [(Box(60.0, 32.0, 300.0), 0), (Box(20.0, 32.0, 300.0), WIDTH - 1)]
 )
-def test_where_the_head_fills_the_picture_the_furthest_edge_must_do(
-    head: Box, column: int
-) -> None:
+def test_where_the_head_fills_the_picture_the_furthest_edge_must_do(head: Box, column: int) -> None:
     picture = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     picture[:, column] = 1.0
     piece = background(picture, head, np.random.default_rng(0))
