@@ -62,7 +62,9 @@ def measure_motion(
     old, new = (_reduce(image[top:bottom, left:right]) for image in (before, after))
     light = decode_log(old)
     old = encode_log(light * _gain(light, decode_log(new)))
-    old, new = (cv2.GaussianBlur(_grey(image), (0, 0), 1.0) for image in (old, new))
+    old, new = (
+        np.asarray(cv2.GaussianBlur(_grey(image), (0, 0), 1.0), np.float32) for image in (old, new)
+    )
     fine, coarse = _solve(old, new), _solve(_shrink(old), _shrink(new))
     # least squares see only small shifts: large ones show in the small picture
     return Motion(fine.across_px, fine.down_px, max(fine.local_px, _COARSE * coarse.local_px))
