@@ -8,12 +8,16 @@ absent head away, so pictures with the head get the same paint beside it and aro
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.model.crop import Box
 from laikaroto.training.augment import Image, Rng
+
+Pixel = TypeVar("Pixel", bound=np.floating)
 
 #: Share of the pictures that show no head.
 ABSENT = 0.25
@@ -53,7 +57,7 @@ def vary_presence(
     return picture, True
 
 
-def background(picture: Image, head: Box, rng: Rng) -> Image:
+def background(picture: NDArray[Pixel], head: Box, rng: Rng) -> NDArray[Pixel]:
     """A random piece of a picture, from beside its head; a view of it.
 
     Where the head fills the picture, the piece is a strip along the edge that lies furthest
@@ -88,7 +92,7 @@ def background(picture: Image, head: Box, rng: Rng) -> Image:
     return picture[y : y + rows, x : x + columns]
 
 
-def _furthest_strip(picture: Image, head: Box) -> Image:
+def _furthest_strip(picture: NDArray[Pixel], head: Box) -> NDArray[Pixel]:
     height, width = picture.shape[:2]
     strips = {
         head.x: picture[:, :_SMALLEST_PX],
@@ -133,4 +137,4 @@ def _ellipse(
     ys = (np.arange(size[1], dtype=np.float32) + 0.5 - y) / down
     distance = np.hypot(xs[None, :], ys[:, None])
     inside = (1 + _SOFTNESS - distance) / (2 * _SOFTNESS)
-    return np.clip(inside, 0.0, 1.0)[..., None].astype(np.float32)
+    return np.asarray(np.clip(inside, 0.0, 1.0)[..., None], np.float32)
