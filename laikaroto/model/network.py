@@ -83,6 +83,7 @@ class Network:
 
         Raises:
             RuntimeError: OpenVINO failed.
+            ValueError: a picture is of another size.
         """
         started: deque[Any] = deque()
         results: list[Outputs] = []
@@ -93,8 +94,8 @@ class Network:
                     results.append(self._collect(started[0]))
                     self._idle.put(started.popleft())
                 started.append(request)
-                image = np.ascontiguousarray(picture.transpose(2, 0, 1)[None])
-                request.start_async({"image": image})
+                request.get_input_tensor().data[0] = picture.transpose(2, 0, 1)
+                request.start_async()
             while started:
                 results.append(self._collect(started[0]))
                 self._idle.put(started.popleft())

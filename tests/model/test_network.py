@@ -65,7 +65,7 @@ def test_after_an_error_the_requests_are_there_again(
 ) -> None:
     wanted = centres(finder, pictures)
     for _ in range(finder.requests + 1):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(ValueError, match="broadcast"):
             finder.run([pictures[0], pictures[1][:5]])  # the second does not fit
     np.testing.assert_array_equal(centres(finder, pictures), wanted)
 
