@@ -7,7 +7,6 @@ which is the worst case: a farm gives it ten. Prints a Markdown table of peak re
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,24 +14,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks.plates import find_source, make_show, repeat
 from laikaroto.bundled import bundled
 
 STEPS = ("check", "predict", "solve", "matte", "publish")
 SOURCE = "ta01"
-
-
-def make_show(folder: Path, models: Path, lengths: tuple[int, ...]) -> Path:
-    """A show with shots ``len16``, ``len400`` …; returns its configuration folder."""
-    shutil.copytree(bundled("configs"), folder / "configs")
-    plates = sorted((bundled("sample") / "plates" / SOURCE).glob("*.exr"))
-    for length in lengths:
-        shot = folder / "sample" / "plates" / f"len{length}"
-        shot.mkdir(parents=True)
-        for i in range(length):
-            target = shot / f"{shot.name}.{1001 + i}.exr"
-            target.symlink_to(plates[i % len(plates)].resolve())
-    shutil.copytree(models, folder / "sample" / "models" / "hero")
-    return folder / "configs"
 
 
 def peak_mib(arguments: list[str]) -> float:
@@ -58,10 +44,12 @@ def peak_mib(arguments: list[str]) -> float:
 @click.option("--frames", "lengths", multiple=True, type=int, default=(16, 400), show_default=True)
 def main(models: Path, lengths: tuple[int, ...]) -> None:
     """Measure every step on shots of these lengths."""
+    plates = find_source(bundled("sample"), SOURCE).plates
     click.echo(f"| frames | {' | '.join(f'{step}, MiB' for step in STEPS)} |")
     click.echo("|---" * (len(STEPS) + 1) + "|")
     with tempfile.TemporaryDirectory() as name:
-        configs = make_show(Path(name), models, lengths)
+        shots = {f"len{length}": repeat(plates, length) for length in lengths}
+        configs = make_show(Path(name), shots, models)
         for length in lengths:
             run = Path(name) / f"run{length}"
             peaks = []

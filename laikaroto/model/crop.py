@@ -8,6 +8,7 @@ the same pixels in both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,11 +115,33 @@ def cut_view(
     )
 
 
-def look(image: NDArray[np.float32], box: Box, size: int) -> tuple[NDArray[np.float32], FloatArray]:
-    """The crop of a box, and its matrix from crop to plate coordinates."""
-    matrix = crop_matrix(box, size)
-    reduced, scale = reduce_plate(image, box, size)
-    return cut_crop(reduced, matrix * scale, size), matrix
+def cut_plate(
+    image: NDArray[np.float32], matrices: Sequence[FloatArray], size: int
+) -> list[NDArray[np.float32]]:
+    """Crops of about the same scale and place straight out of a plate.
+
+    Only the part of the plate under them is reduced (``reduce_plate``), once for all.
+
+    Args:
+        image: (H, W, 3) float32 plate.
+        matrices: 2×3 from each crop's coordinates to the plate's.
+        size: side of the crops, px.
+
+    Returns:
+        (size, size, 3) float32 of each; outside the plate its edge repeats.
+    """
+    side = min(float(np.hypot(*matrix[:, 0])) * size for matrix in matrices)
+    slack = 2 * max(side / size, 1.0)  # what the filters reach beyond the crop
+    square = np.array([[0, 0], [size, 0], [0, size], [size, size]])
+    corners = np.concatenate([square @ matrix[:, :2].T + matrix[:, 2] for matrix in matrices])
+    limits = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners.min(axis=0) - slack), 0, limits - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0) + slack).astype(int), low + 1, limits)
+    part, scale = reduce_plate(image[low[1] : high[1], low[0] : high[0]], Box(0.0, 0.0, side), size)
+    return [
+        cut_crop(part, np.column_stack([matrix[:, :2], matrix[:, 2] - low]) * scale, size)
+        for matrix in matrices
+    ]
 
 
 def whole_plate(

@@ -2,10 +2,11 @@
 
 Each frame goes through four stages: find the head in the whole plate, small; draw it on that
 crop; draw it again on the crop that the first drawing asks for, seen a few times with small
-shifts and turns; bring everything to plate pixels. Frames go in windows of a few at once, so
-that memory does not grow with their number, and each stage runs its whole window through an
-asynchronous queue. Every request is one picture, so the result depends on the picture alone,
-not on the order in which requests end.
+shifts and turns; bring everything to plate pixels. Each frame goes its whole way in one thread
+(``Engine._draw``), a few frames at once: while one cuts its crop, others are with the finder or
+the drawer, and the frames after them are being read. How many is bounded by the memory of their
+plates, so it does not grow with the shot. Nothing passes from one frame to another on this way,
+so the result depends on the frame alone, not on what ends first.
 
 The drawer's own expected error judges between hypotheses: a frame whose head the finder is
 unsure of, or finds far from where its neighbours have it, is drawn again where the neighbours
@@ -14,15 +15,14 @@ say.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import astuple, dataclass, replace
-from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
+from laikaroto.ahead import ahead
 from laikaroto.coords import FloatArray
 from laikaroto.errors import ModelError
 from laikaroto.model.crop import (
@@ -30,11 +30,10 @@ from laikaroto.model.crop import (
     Box,
     box_around,
     crop_matrix,
-    cut_crop,
-    look,
-    reduce_plate,
+    cut_plate,
     whole_plate,
 )
+from laikaroto.model.network import Network, Outputs, usable_threads
 from laikaroto.model.package import ModelPackage
 from laikaroto.model.predictions import Predictions
 from laikaroto.plate.colour import encode_log
@@ -49,13 +48,16 @@ Reader = Callable[[Sequence[int]], Iterator[tuple[int, Image]]]
 LOOKS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.05, 0.03), (-0.01, -0.02, 0.97, -0.03))
 
 #: What the networks of a package give.
-OUTPUTS = frozenset({"centre", "side", "found", "points", "tangents", "visible", "error"})
+FINDER_OUTPUTS = frozenset({"centre", "side", "found"})
+DRAWER_OUTPUTS = frozenset({"points", "tangents", "visible", "error"})
 
-_WINDOW_BYTES = 256 * 2**20
-_WINDOW_MOST = 16
+#: Plates under way, log-encoded: at most so many, and not more than this memory, but two.
+_MOST_FRAMES = 16
+_MOST_BYTES = 256 * 2**20
+_SPARE_FRAMES = 2  # done or not begun, so that no thread waits for its next frame
 _SMALLEST_HEAD_PX = 8.0
 _LARGEST_HEAD = 1.5  # as a share of the plate's longer side
-_SURE = 0.5  # of the finder
+_SURE = 0.5  # of the finder: an even chance, see tracking.solve
 _FAR = 0.6  # head boxes further than this share of their side from the trend are doubted
 _RESIZED = 1.35
 
@@ -99,12 +101,14 @@ class Engine:
         """
         self.package = package
         self.looks = tuple(looks)
-        core = ov.Core()
-        width, height = package.info.finder_size
         crop = package.info.crop_px
         count = threads or usable_threads()
-        self._finder = _compile(core, package, "finder", [1, 3, height, width], count)
-        self._drawer = _compile(core, package, "drawer", [1, 3, crop, crop], count)
+        self._finder = Network(
+            package, "finder", package.info.finder_size, outputs=FINDER_OUTPUTS, threads=count
+        )
+        self._drawer = Network(
+            package, "drawer", (crop, crop), outputs=DRAWER_OUTPUTS, threads=count
+        )
         found = tuple(self._drawer.compiled.output("points").shape)
         if found != (1, package.template.point_count, 2):
             raise ModelError(
@@ -140,15 +144,14 @@ class Engine:
         drawn: dict[int, _Drawing] = {}
         last: Image | None = None
         wanted = list(frames) if before is None else [before, *frames]
-        for window in _windows(read(wanted)):
-            if before is not None and last is None:
-                last = window.pop(0)[1]
-            for (frame, plate), drawing in zip(window, self._draw(window, known), strict=True):
-                moved = NO_MOTION_KNOWN if last is None else _head_motion(last, plate, drawing)
-                drawn[frame] = replace(drawing, motion=moved)
+        with closing(self._draw_all(read(wanted), known, skip=before)) as drawings:
+            for frame, plate, drawing in drawings:
+                if drawing is not None:
+                    moved = NO_MOTION_KNOWN if last is None else _head_motion(last, plate, drawing)
+                    drawn[frame] = replace(drawing, motion=moved)
+                    report(len(drawn) / len(frames), f"frame {frame} drawn")
                 last = plate
-                report(len(drawn) / len(frames), f"frame {frame} drawn")
-            window.clear()  # else two windows are in memory while the next is read
+                del plate  # else it stays while the next one is waited for
         self._draw_doubtful(drawn, known, read)
         return _pack([drawn[frame] for frame in frames], frames)
 
@@ -157,62 +160,57 @@ class Engine:
     ) -> None:
         """Draw doubtful frames where their neighbours have the head; keep what is better."""
         other = {f: box for f, box in _second_boxes(drawn).items() if f not in known}
-        for window in _windows(read(sorted(other))) if other else ():
-            for (frame, _), drawing in zip(window, self._draw(window, other), strict=True):
-                if drawing.doubt < drawn[frame].doubt:
+        if not other:
+            return
+        with closing(self._draw_all(read(sorted(other)), other)) as drawings:
+            for frame, _, drawing in drawings:
+                if drawing is not None and drawing.doubt < drawn[frame].doubt:
                     drawn[frame] = replace(drawing, found=drawn[frame].found)
 
-    def _draw(
-        self, window: Sequence[tuple[int, Image]], known: Mapping[int, Box]
-    ) -> list[_Drawing]:
-        plates = [plate for _, plate in window]
-        found = self._find(plates)
-        firm = [known.get(frame, box) for (frame, _), (box, _) in zip(window, found, strict=True)]
-        size = self.package.info.crop_px
-        views = [look(plate, box, size) for plate, box in zip(plates, firm, strict=True)]
-        first = self._drawer.run([crop for crop, _ in views])
-        boxes = []
-        for (_, matrix), out, box in zip(views, first, firm, strict=True):
-            boxes.append(_next_box(_to_plate(out["points"], matrix), box))
-        second = [
-            view
-            for plate, box in zip(plates, boxes, strict=True)
-            for view in self._vary(plate, box)
-        ]
-        outs = self._drawer.run([crop for crop, _ in second])
-        count = len(self.looks)
-        return [
-            self._merge(
-                outs[i * count : (i + 1) * count],
-                [matrix for _, matrix in second[i * count : (i + 1) * count]],
-                found[i][1],
-            )
-            for i in range(len(plates))
-        ]
+    def _draw_all(
+        self,
+        plates: Iterator[tuple[int, Image]],
+        known: Mapping[int, Box],
+        *,
+        skip: int | None = None,
+    ) -> Generator[tuple[int, Image, _Drawing | None], None, None]:
+        """Frame, log-encoded plate and drawing (None for ``skip``) of each plate, in order."""
 
-    def _find(self, plates: Sequence[Image]) -> list[tuple[Box, float]]:
-        views = [whole_plate(plate, self.package.info.finder_size) for plate in plates]
-        heads = []
-        outs = self._finder.run([view for view, _ in views])
-        for plate, (_, matrix), out in zip(plates, views, outs, strict=True):
-            x, y = _to_plate(out["centre"], matrix)
-            side = float(out["side"]) * float(matrix[0, 0])
-            side = float(np.clip(side, _SMALLEST_HEAD_PX, _LARGEST_HEAD * max(plate.shape)))
-            heads.append((Box(float(x), float(y), side), float(out["found"])))
-        return heads
+        def work(item: tuple[int, Image]) -> tuple[int, Image, _Drawing | None]:
+            frame, plate = item
+            if frame == skip:
+                return frame, plate, None
+            return frame, plate, self._draw(plate, known.get(frame))
 
-    def _vary(self, plate: Image, box: Box) -> list[tuple[Image, FloatArray]]:
+        def room(item: tuple[int, Image]) -> int:
+            most = min(_MOST_FRAMES, threads + _SPARE_FRAMES, _MOST_BYTES // item[1].nbytes)
+            return max(most, 2)
+
+        threads = min(self._drawer.requests + 1, _MOST_FRAMES)
+        return ahead(work, _encoded(plates), threads=threads, room=room, name="draw")
+
+    def _draw(self, plate: Image, known: Box | None) -> _Drawing:
+        """All stages of one frame; ``known`` is used in place of where the finder has the head."""
+        found_at, found = self._find(plate)
+        box = known or found_at
         size = self.package.info.crop_px
-        reduced, scale = reduce_plate(plate, box, size)
-        views = []
-        for across, down, zoom, turn in self.looks:
-            seen = Box(box.x + across * box.side, box.y + down * box.side, box.side * zoom)
-            matrix = crop_matrix(seen, size, turn=turn)
-            views.append((cut_crop(reduced, matrix * scale, size), matrix))
-        return views
+        matrix = crop_matrix(box, size)
+        (first,) = self._drawer.run(cut_plate(plate, [matrix], size))
+        box = _next_box(_to_plate(first["points"], matrix), box)
+        matrices = [_looked(box, look, size) for look in self.looks]
+        outs = self._drawer.run(cut_plate(plate, matrices, size))
+        return self._merge(outs, matrices, found)
+
+    def _find(self, plate: Image) -> tuple[Box, float]:
+        view, matrix = whole_plate(plate, self.package.info.finder_size)
+        (out,) = self._finder.run([view])
+        x, y = _to_plate(out["centre"], matrix)
+        side = float(out["side"]) * float(matrix[0, 0])
+        side = float(np.clip(side, _SMALLEST_HEAD_PX, _LARGEST_HEAD * max(plate.shape)))
+        return Box(float(x), float(y), side), float(out["found"])
 
     def _merge(
-        self, outs: Sequence[dict[str, Any]], matrices: Sequence[FloatArray], found: float
+        self, outs: Sequence[Outputs], matrices: Sequence[FloatArray], found: float
     ) -> _Drawing:
         """The mean of the looks, in plate px."""
         tracks = len(self.package.template.tracks)
@@ -235,73 +233,23 @@ class Engine:
         )
 
 
-def usable_threads() -> int:
-    """Processor threads this task may use: OMP_NUM_THREADS if a farm set it, else all."""
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdigit() and int(text) > 0 else len(os.sched_getaffinity(0))
-
-
-def _compile(
-    core: Any, package: ModelPackage, name: str, shape: list[int], threads: int
-) -> _Network:
-    path = package.folder / f"{name}.xml"
+def _encoded(plates: Iterator[tuple[int, Image]]) -> Generator[tuple[int, Image], None, None]:
+    """Linear plates to log-encoded ones; closes ``plates`` when it is closed."""
     try:
-        model = core.read_model(path)
-        # a fixed shape of one picture: nothing depends on which pictures go together
-        model.reshape({"image": shape})
-        settings = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": "f32",  # bfloat16 would move points
-            "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,  # several tasks share a host's cores
-        }
-        return _Network(core.compile_model(model, "CPU", settings))
-    except RuntimeError as error:
-        raise ModelError(f"{path}: cannot be used by OpenVINO: {error}; train again") from error
+        for frame, plate in plates:
+            encoded = encode_log(plate)
+            del plate
+            yield frame, encoded
+    finally:
+        if isinstance(plates, Generator):
+            plates.close()
 
 
-class _Network:
-    """A compiled network and its queue of asynchronous requests."""
-
-    def __init__(self, compiled: Any) -> None:
-        self.compiled = compiled
-        self.names = {out: sorted(out.get_names() & OUTPUTS)[0] for out in compiled.outputs}
-        # One queue for good and no callback: a callback in Python may still be on its way
-        # when the queue is taken down, which ends the process.
-        self.queue = ov.AsyncInferQueue(compiled)
-
-    def run(self, pictures: Sequence[Image]) -> list[dict[str, Any]]:
-        """Outputs by name, without the batch axis, of each picture (h, w, 3)."""
-        results: list[dict[str, Any]] = [{} for _ in pictures]
-        pending: dict[int, int] = {}
-        for index, picture in enumerate(pictures):
-            slot = self.queue.get_idle_request_id()
-            if slot in pending:
-                results[pending[slot]] = self._collect(slot)
-            self.queue.start_async(
-                {"image": np.ascontiguousarray(picture.transpose(2, 0, 1)[None])}
-            )
-            pending[slot] = index
-        self.queue.wait_all()
-        for slot, index in pending.items():
-            results[index] = self._collect(slot)
-        return results
-
-    def _collect(self, slot: int) -> dict[str, Any]:
-        request = self.queue[slot]
-        return {name: request.get_tensor(out).data[0].copy() for out, name in self.names.items()}
-
-
-def _windows(plates: Iterator[tuple[int, Image]]) -> Iterator[list[tuple[int, Image]]]:
-    """Cut a run of linear plates into windows of log-encoded ones that fit in memory."""
-    window: list[tuple[int, Image]] = []
-    for frame, plate in plates:
-        window.append((frame, encode_log(plate)))
-        if len(window) >= min(_WINDOW_MOST, max(2, _WINDOW_BYTES // plate.nbytes)):
-            yield window
-            window = []
-    if window:
-        yield window
+def _looked(box: Box, look: tuple[float, float, float, float], size: int) -> FloatArray:
+    """Matrix from crop to plate of a look (see ``LOOKS``) at a head."""
+    across, down, zoom, turn = look
+    seen = Box(box.x + across * box.side, box.y + down * box.side, box.side * zoom)
+    return crop_matrix(seen, size, turn=turn)
 
 
 def _to_plate(xy: NDArray[np.floating], matrix: FloatArray) -> FloatArray:

@@ -98,7 +98,13 @@ def describe_damage(path: Path) -> str:
 
 
 def _open(path: Path, *, header_only: bool) -> list[OpenEXR.Part]:
-    """All parts of a file; an empty list if the pixels of any cannot be decoded."""
+    """All parts of a file; an empty list if the pixels of any cannot be decoded.
+
+    Whoever wants one layer of many still decodes all: ``OpenEXR.File`` cannot be told what to
+    read, and the channels of a part are compressed together, so that little would be saved
+    within one. The binding's old ``InputFile`` reads single channels, of the first part only,
+    and is deprecated. Plates kept in a part or file of their own are the remedy.
+    """
     try:
         # num_threads=0 decodes in this thread: frames, not blocks, are read in parallel here.
         file = OpenEXR.File(

@@ -24,6 +24,8 @@ _SMALLEST_PX = 32
 _COARSE = 3  # how much smaller the picture is that large shifts are seen in
 _DARK = 0.01  # scene-linear; below it grain says more of the exposure than light does
 _PLACES = 16  # places along a side that the local shift is measured at
+_SPARSE = 2  # every second pixel tells the exposure
+_SMOOTH_PX = 4.0  # wide Gaussians are made this wide, on a picture made smaller
 _RIGIDITY = 0.05  # share of the mean gradient that keeps flat places from shifting
 
 
@@ -58,8 +60,11 @@ def measure_motion(
     if min(right - left, bottom - top) < _SMALLEST_PX or before.shape != after.shape:
         return NO_MOTION_KNOWN
     old, new = (_reduce(image[top:bottom, left:right]) for image in (before, after))
-    old = encode_log(decode_log(old) * _gain(old, new))
-    old, new = (cv2.GaussianBlur(image.mean(axis=-1), (0, 0), 1.0) for image in (old, new))
+    light = decode_log(old)
+    old = encode_log(light * _gain(light, decode_log(new)))
+    old, new = (
+        np.asarray(cv2.GaussianBlur(_grey(image), (0, 0), 1.0), np.float32) for image in (old, new)
+    )
     fine, coarse = _solve(old, new), _solve(_shrink(old), _shrink(new))
     # least squares see only small shifts: large ones show in the small picture
     return Motion(fine.across_px, fine.down_px, max(fine.local_px, _COARSE * coarse.local_px))
@@ -80,27 +85,40 @@ def _shrink(picture: Image) -> Image:
 
 
 def _gain(old: Image, new: Image) -> float:
-    """How much brighter the later picture is: the median ratio, deaf to what moved."""
-    a, b = decode_log(old).mean(axis=-1), decode_log(new).mean(axis=-1)
+    """How much brighter the later linear picture is: the median ratio, deaf to what moved."""
+    a, b = (_grey(image)[::_SPARSE, ::_SPARSE] for image in (old, new))
     bright = (a > _DARK) & (b > _DARK)
     return float(np.median(b[bright] / a[bright])) if bright.any() else 1.0
 
 
 def _solve(old: Image, new: Image) -> Motion:
-    change, mean = new - old, (old + new) / 2
-    down, across = np.gradient(mean)
-    products = [
-        np.asarray(product, np.float32)
-        for product in (across**2, across * down, down**2, across * change, down * change)
-    ]
-    stiffness = _RIGIDITY * float(np.mean(products[0] + products[2])) + 1e-9
-    whole = _shift([product.mean(keepdims=True) for product in products], 1e-9)
+    change = new - old
+    down, across = np.gradient((old + new) * np.float32(0.5))
     reach = max(change.shape) / _PLACES
-    local = _shift(
-        [np.asarray(cv2.GaussianBlur(product, (0, 0), reach), np.float32) for product in products],
-        stiffness,
-    )
+    # one product at a time in the same memory: fresh memory costs more than the arithmetic
+    product = np.empty_like(change)
+    means, smooth = [], []
+    for one, other in (
+        (across, across), (across, down), (down, down), (across, change), (down, change)
+    ):  # fmt: skip
+        np.multiply(one, other, out=product)
+        means.append(product.mean(keepdims=True))
+        smooth.append(_smooth(product, reach))
+    whole = _shift(means, 1e-9)
+    local = _shift(smooth, _RIGIDITY * float(means[0].item() + means[2].item()) + 1e-9)
     return Motion(float(whole[0].item()), float(whole[1].item()), float(np.hypot(*local).max()))
+
+
+def _smooth(picture: Image, reach: float) -> Image:
+    """A wide Gaussian, seen on a picture so much smaller that it costs next to nothing."""
+    scale = min(1.0, _SMOOTH_PX / reach)
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), reach * scale), np.float32)
+
+
+def _grey(image: Image) -> Image:
+    """Mean of the channels."""
+    return np.asarray(cv2.transform(image, np.full((1, 3), 1 / 3)), np.float32)
 
 
 def _shift(products: Sequence[Image], stiffness: float) -> tuple[Image, Image]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,25 +27,46 @@ _VIEW = "ACES 2.0 - SDR 100 nits (Rec.709)"
 _GRID = 65
 
 
-def make_proxy(rgb: NDArray[np.float32], *, max_width: int = 960) -> NDArray[np.uint8]:
-    """A picture for people: smaller by area averaging, then through the view.
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
+
+
+def make_proxy(
+    rgb: NDArray[np.float32], *, max_width: int = 960, pixel_aspect: float = 1.0
+) -> NDArray[np.uint8]:
+    """A picture for people: smaller by area averaging (``fit_picture``), then through the view.
 
     Args:
         rgb: (H, W, 3) scene-linear, Rec.709 primaries, finite.
         max_width: wider pictures are scaled down to it; narrower ones keep their size.
+        pixel_aspect: width of a plate pixel over its height; the proxy's pixels are square.
 
     Returns:
         (h, w, 3) uint8, red, green, blue for an sRGB display.
     """
-    height, width = rgb.shape[:2]
-    small = np.ascontiguousarray(rgb, dtype=np.float32)
-    if width > max_width:
-        size = (max_width, max(1, round(height * max_width / width)))
-        small = cv2.resize(small, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
-    encoded = encode_log(small)
+    linear = np.ascontiguousarray(rgb, dtype=np.float32)
+    encoded = encode_log(fit_picture(linear, max_width, pixel_aspect))
     _baked_view().applyRGB(encoded)
     np.clip(encoded, 0.0, 1.0, out=encoded)
     return (encoded * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def fit_picture(
+    image: NDArray[_Pixel], max_width: int, pixel_aspect: float = 1.0
+) -> NDArray[_Pixel]:
+    """A picture with square pixels, at most so wide; made smaller by area, never larger.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        max_width: px.
+        pixel_aspect: of ``image``; above 1 its rows become fewer, below 1 its columns.
+    """
+    height, width = image.shape[:2]
+    across, down = width * min(pixel_aspect, 1.0), height / max(pixel_aspect, 1.0)
+    scale = min(1.0, max_width / across)
+    size = (max(1, round(across * scale)), max(1, round(down * scale)))
+    if size == (width, height):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=image.dtype)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from laikaroto.ahead import ahead
 from laikaroto.config import PlateConfig
 from laikaroto.errors import PlateError
 from laikaroto.plate.exr import read_rgb
@@ -22,15 +21,15 @@ def read_ahead(
     *,
     threads: int = 2,
     depth: int = 4,
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
+) -> Generator[tuple[int, NDArray[np.float32]], None, None]:
     """Give each frame's number and picture, in the order asked for.
 
     Args:
         sequence: the plates.
         frames: which, in any order; repeats are read again.
         config: how they are read.
-        threads: how many decode at once.
-        depth: pictures read or being read that are not yet handed out; bounds the memory.
+        threads: how many decode at once, one file each.
+        depth: pictures read, being read or just handed out; bounds the memory.
 
     Yields:
         (frame, picture): (H, W, 3) float32, scene-linear.
@@ -40,22 +39,11 @@ def read_ahead(
     """
     if threads < 1 or depth < 1:
         raise ValueError(f"threads and depth must be at least 1, got {threads} and {depth}")
-    waiting: deque[tuple[int, Future[NDArray[np.float32]]]] = deque()
-    remaining = iter(frames)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read-plates")
-    try:
-        while True:
-            while len(waiting) < depth and (frame := next(remaining, None)) is not None:
-                waiting.append((frame, pool.submit(read_rgb, sequence.path(frame), config)))
-            if not waiting:
-                return
-            frame, future = waiting.popleft()
-            try:
-                image = future.result()
-            except PlateError as error:
-                raise PlateError(f"shot {sequence.shot} frame {frame}: {error}") from error
-            del future
-            yield frame, image
-            del image
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def read(frame: int) -> tuple[int, NDArray[np.float32]]:
+        try:
+            return frame, read_rgb(sequence.path(frame), config)
+        except PlateError as error:
+            raise PlateError(f"shot {sequence.shot} frame {frame}: {error}") from error
+
+    yield from ahead(read, frames, threads=threads, room=lambda _: depth, name="read-plates")

@@ -10,9 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,13 +18,11 @@ from laikaroto.config import PlateConfig
 from laikaroto.errors import PlateError, SidecarError
 from laikaroto.frames import format_frames
 from laikaroto.plate.exr import read_rgb
-from laikaroto.plate.proxy import make_proxy, write_jpeg
+from laikaroto.plate.proxy import fit_picture, make_proxy, write_jpeg
 
 MAX_WIDTH_PX = 960
 THUMB_WIDTH_PX = 192
 Plates = Callable[[Sequence[int]], Iterator[tuple[int, NDArray[np.float32]]]]
-
-_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 _PENDING = 4  # frames held while their pictures are made
 _THREADS = 2
@@ -68,8 +64,9 @@ def write_pictures(
     *,
     plates: Plates,
     layers: dict[str, dict[int, Path]],
+    pixel_aspect: float = 1.0,
 ) -> None:
-    """Write all pictures of a shot's page.
+    """Write all pictures of a shot's page; those of anamorphic plates come out unsqueezed.
 
     Raises:
         PlateError: a plate or matte cannot be read, or a frame was not given.
@@ -86,7 +83,7 @@ def write_pictures(
                     f"got {'none' if got is None else f'frame {got[0]}'}"
                 )
             files = {layer: paths[frame] for layer, paths in layers.items()}
-            waiting.append(pool.submit(_write_frame, folder, frame, got[1], files))
+            waiting.append(pool.submit(_write_frame, folder, frame, got[1], files, pixel_aspect))
             if len(waiting) >= _PENDING:
                 waiting.popleft().result()
         for future in waiting:
@@ -94,21 +91,16 @@ def write_pictures(
 
 
 def _write_frame(
-    folder: Path, frame: int, rgb: NDArray[np.float32], mattes: dict[str, Path]
+    folder: Path,
+    frame: int,
+    rgb: NDArray[np.float32],
+    mattes: dict[str, Path],
+    pixel_aspect: float,
 ) -> None:
-    picture = make_proxy(rgb, max_width=MAX_WIDTH_PX)
+    picture = make_proxy(rgb, max_width=MAX_WIDTH_PX, pixel_aspect=pixel_aspect)
     write_jpeg(folder / f"plate.{frame}.jpg", picture)
-    write_jpeg(folder / f"thumb.{frame}.jpg", _fit(picture, THUMB_WIDTH_PX), quality=80)
+    write_jpeg(folder / f"thumb.{frame}.jpg", fit_picture(picture, THUMB_WIDTH_PX), quality=80)
     for layer, path in mattes.items():
-        coverage = _fit(read_rgb(path, _COVERAGE)[..., 0], MAX_WIDTH_PX)
+        coverage = fit_picture(read_rgb(path, _COVERAGE)[..., 0], MAX_WIDTH_PX, pixel_aspect)
         grey = (np.clip(coverage, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
         write_jpeg(folder / f"matte.{layer}.{frame}.jpg", grey, quality=95)
-
-
-def _fit(image: NDArray[_Pixel], width: int) -> NDArray[_Pixel]:
-    """Scale a picture down to a width, by area; narrower ones stay as they are."""
-    height, full = image.shape[:2]
-    if full <= width:
-        return image
-    size = (width, max(1, round(height * width / full)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=image.dtype)

@@ -51,7 +51,13 @@ def write_shot_page(
         )
     layers = find_matte_layers(mattes, frames)
     with replacing(folder) as page:
-        write_pictures(page / PICTURES, frames, plates=plates, layers=layers)
+        write_pictures(
+            page / PICTURES,
+            frames,
+            plates=plates,
+            layers=layers,
+            pixel_aspect=roto.plate.pixel_aspect,
+        )
         data = _page_data(roto, frames, list(layers), evaluation)
         write_page(page, render("shot_page.html", page=data, head=_head(roto, data, evaluation)))
     return folder / PAGE

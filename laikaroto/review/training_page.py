@@ -144,7 +144,9 @@ def _write_figure(picture: ValidationPicture, folder: Path, number: int) -> dict
     error = evaluate(picture.prediction, picture.truth, frames=[frame]).frames[frame]
     x0, y0, x1, y1 = _crop(picture)
     name = f"validation.{number:04d}.jpg"
-    write_jpeg(folder / name, make_proxy(picture.rgb[y0:y1, x0:x1], max_width=MAX_WIDTH_PX))
+    aspect = picture.truth.plate.pixel_aspect
+    proxy = make_proxy(picture.rgb[y0:y1, x0:x1], max_width=MAX_WIDTH_PX, pixel_aspect=aspect)
+    write_jpeg(folder / name, proxy)
     means = {n: s.mean_px for n, s in error.shapes.items() if s.mean_px is not None}
     missing = [n for n, s in error.shapes.items() if s.missing]
     return {
@@ -152,6 +154,8 @@ def _write_figure(picture: ValidationPicture, folder: Path, number: int) -> dict
         "frame": frame,
         "image": f"{PICTURES}/{name}",
         "box": (x0, y0, x1 - x0, y1 - y0),
+        "view": (x0 * aspect, y0, (x1 - x0) * aspect, y1 - y0),
+        "aspect": aspect,
         "truth": _drawing(picture.truth, frame),
         "prediction": _drawing(picture.prediction, frame),
         "worst_px": math.inf if missing else max(means.values(), default=0.0),

@@ -7,7 +7,6 @@ segments) or closed (N segments, the last one from the last point to the first).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray, absolute_tangents
 
@@ -51,17 +50,6 @@ def sample(points: FloatArray, *, closed: bool, per_segment: int = 16) -> FloatA
         return curve
     last = np.asarray(points, dtype=np.float64)[..., -1:, :2]
     return np.concatenate([curve, last], axis=-2)
-
-
-def sample_visibility(
-    point_visible: NDArray[np.bool_], *, closed: bool, per_segment: int = 16
-) -> NDArray[np.bool_]:
-    """Which of ``sample``'s points lie between two visible control points: (M,) bool."""
-    following = np.roll(point_visible, -1)
-    both = point_visible & following
-    if closed:
-        return np.repeat(both, per_segment)
-    return np.concatenate([np.repeat(both[:-1], per_segment), point_visible[-1:]])
 
 
 def resample(curve: FloatArray, *, closed: bool, step_px: float) -> FloatArray:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate, pack
-from laikaroto.coords import FloatArray, transform_points
+from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
 from laikaroto.model.crop import (
     WHOLE_DETAIL,
@@ -37,6 +37,7 @@ from laikaroto.model.prior import ShapePrior
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
+from laikaroto.training.absence import background, vary_presence
 from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
 from laikaroto.training.losses import Targets
 from laikaroto.training.mirror import Mirror
@@ -160,7 +161,8 @@ class Batch:
     """One step's pictures and truth.
 
     crops (B, 3, S, S); starts (K, B, P, 2) inexact places to refine from, fractions of the
-    crop; wholes (B, 3, fh, fw) with their centres and sides.
+    crop; wholes (B, 3, fh, fw) with their centres and sides; present (B,) 1 where the whole
+    picture shows the head, else 0, and then its centre and side mean nothing.
     """
 
     crops: torch.Tensor
@@ -169,6 +171,7 @@ class Batch:
     wholes: torch.Tensor
     centres: torch.Tensor
     sides: torch.Tensor
+    present: torch.Tensor
 
 
 class Dataset:
@@ -251,7 +254,7 @@ class Dataset:
             _tensor(np.stack([sample.visible for sample in samples])),
             _tensor(np.stack([sample.known for sample in samples])),
         )
-        places = np.array([place for _, place in wholes])
+        places = np.array([place for _, place, _ in wholes])
         starts = [
             self._starts(value, np.random.default_rng((*seed, size, i)))
             for i, value in enumerate(values[..., :2])
@@ -260,12 +263,13 @@ class Dataset:
             _images(crops),
             _tensor(np.stack(starts, axis=1)),
             targets,
-            _images(np.stack([picture for picture, _ in wholes])),
+            _images(np.stack([picture for picture, _, _ in wholes])),
             _tensor(places[:, :2]),
             _tensor(places[:, 2]),
+            _tensor(np.array([present for _, _, present in wholes])),
         )
 
-    def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place]]:
+    def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place, bool]]:
         rng = np.random.default_rng(seed)
         number = int(rng.integers(len(self.examples)))
         return self._crop(number, rng), self._whole(self.examples[number], rng)
@@ -322,32 +326,53 @@ class Dataset:
         matrix = crop_matrix(box, self.crop_px, turn=turn) / 2
         return cut_crop(plate[::2, ::2].astype(np.float32), matrix, self.crop_px)
 
-    def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place]:
-        """A random view of a whole plate; the head's centre (fractions) and log relative side."""
+    def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place, bool]:
+        """A random view of a whole plate; the head's centre (fractions) and log relative side.
+
+        In some views there is no head, as the last value says.
+        """
         width, height = self.finder
-        inner = invert(example.matrix)
-        box = transform_points(np.array([[example.box.x, example.box.y, 0, 0, 0, 0]]), inner)[0]
-        side = example.box.side * inner[0, 0]
+        head = _whole_box(example)
         zoom = float(np.exp(rng.uniform(-0.5, 0.5)))
         # keep the head's centre in the picture wherever the view wanders
         place = rng.uniform(0.12, 0.88, 2) * self.finder if rng.random() < 0.7 else None
         if place is None:
-            place = box[:2] / WHOLE_DETAIL
+            place = np.array([head.x, head.y]) / WHOLE_DETAIL
         turn = float(rng.normal(0, 0.1))
         cos, sin = np.cos(turn) * zoom * WHOLE_DETAIL, np.sin(turn) * zoom * WHOLE_DETAIL
         linear = np.array([[cos, -sin], [sin, cos]])
-        matrix = np.column_stack([linear, box[:2] - linear @ place])
+        matrix = np.column_stack([linear, [head.x, head.y] - linear @ place])
         picture = cut_view(example.whole.astype(np.float32), matrix, (width, height))
+        side = head.side / (zoom * WHOLE_DETAIL)
+        seen = Box(float(place[0]), float(place[1]), side)
+        pieces = (self._background(rng), self._background(rng))
+        picture, present = vary_presence(picture, seen, rng, pieces=pieces)
         sample = Sample(picture, np.zeros((0, 6)), np.zeros(0, bool), np.zeros(0, bool))
         picture = light(sample, rng).image
         centre = place
         if rng.random() < 0.5:
             picture, centre = picture[:, ::-1], np.array([width - place[0], place[1]])
-        return picture, (
-            float(centre[0] / width),
-            float(centre[1] / height),
-            float(np.log(side / (zoom * WHOLE_DETAIL) / width)),
+        return (
+            picture,
+            (
+                float(centre[0] / width),
+                float(centre[1] / height),
+                float(np.log(side / width)),
+            ),
+            present,
         )
+
+    def _background(self, rng: Rng) -> Image:
+        """A random piece of some training plate, from beside its head."""
+        example = self.examples[int(rng.integers(len(self.examples)))]
+        return background(example.whole, _whole_box(example), rng).astype(np.float32)
+
+
+def _whole_box(example: Example) -> Box:
+    """Where the head is, px of the example's small whole plate."""
+    inner = invert(example.matrix)
+    x, y = inner[:, :2] @ [example.box.x, example.box.y] + inner[:, 2]
+    return Box(float(x), float(y), example.box.side * float(inner[0, 0]))
 
 
 def _depths(examples: Sequence[Example]) -> list[FloatArray | None]:

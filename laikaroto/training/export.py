@@ -19,8 +19,9 @@ DRAWER_OUTPUTS = ("points", "tangents", "visible", "error")
 class ExportedFinder(nn.Module):
     """The finder in the units of its input picture, ``size`` (width, height) px.
 
-    centre (N, 2) px; side (N,) px; found (N,) 0-1: how much of the heat lies within three
-    cells of the centre.
+    centre (N, 2) px; side (N,) px; found (N,) 0-1: the chance that there is a head, times how
+    much of the heat lies within three cells of the centre, so that it also falls where the
+    heat is torn between two places.
     """
 
     size: Tensor
@@ -32,7 +33,7 @@ class ExportedFinder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Look at (N, 3, h, w) log-encoded plates."""
-        centre, side, heat = self.finder(image)
+        centre, side, heat, present = self.finder(image)
         height, width = heat.shape[-2:]
         weight = heat.flatten(-2).softmax(-1).view(-1, height, width)
         xs = torch.arange(width, dtype=heat.dtype) + 0.5
@@ -40,7 +41,8 @@ class ExportedFinder(nn.Module):
         dx = xs[None, :] - centre[:, 0:1] * width
         dy = ys[None, :] - centre[:, 1:2] * height
         near = (dx[:, None, :] ** 2 + dy[:, :, None] ** 2 < 9.0).to(heat.dtype)
-        return centre * self.size, torch.exp(side) * self.size[0], (weight * near).sum((-1, -2))
+        found = torch.sigmoid(present) * (weight * near).sum((-1, -2))
+        return centre * self.size, torch.exp(side) * self.size[0], found
 
 
 class ExportedDrawer(nn.Module):

@@ -228,9 +228,9 @@ def train_step(
         optimizer.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
         drawing = state.drawer(batch.crops, batch.starts)
-        centre, side, heat = state.finder(batch.wholes)
+        seen = state.finder(batch.wholes)
     loss, _ = drawing_loss(drawing, batch.targets, index)
-    found = finder_loss(centre, side, heat, batch.centres, batch.sides)
+    found = finder_loss(seen, batch.centres, batch.sides, batch.present)
     (loss + found).backward()  # type: ignore[no-untyped-call]
     for optimizer in state.optimizers:
         optimizer.step()

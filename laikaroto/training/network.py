@@ -192,20 +192,23 @@ class Finder(nn.Module):
         self.features = Backbone((24, 48, 64, 80))
         self.heat = nn.Conv2d(24, 1, 1)
         self.side = nn.Conv2d(24, 1, 1)
+        self.present = nn.Conv2d(24, 1, 1)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Look at small plates (B, 3, h, w).
 
         Returns:
             centre (B, 2) as fractions of the picture; log side of the head box relative to
-            the picture's width (B,); heat (B, h/4, w/4) logits.
+            the picture's width (B,); heat (B, h/4, w/4) logits; logit of there being a head
+            at all (B,), judged where the heat says it would be.
         """
         fine = self.features(image)[1]
         heat = self.heat(fine).float()
         centre = soft_argmax(heat).squeeze(1)
         weight = heat.flatten(-2).softmax(-1).view(heat.shape)
         side = (self.side(fine).float() * weight).sum((-1, -2)).squeeze(1)
-        return centre, side, heat.squeeze(1)
+        present = (self.present(fine).float() * weight.detach()).sum((-1, -2)).squeeze(1)
+        return centre, side, heat.squeeze(1), present
 
 
 def hidden_matrices(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:

@@ -54,7 +54,7 @@ def _find(finder: Finder, example: Example, size: tuple[int, int]) -> Box:
     shrink = np.array([[WHOLE_DETAIL, 0.0, 0.0], [0.0, WHOLE_DETAIL, 0.0]])
     picture = cut_view(example.whole.astype(np.float32), shrink, size)
     image = torch.from_numpy(picture.transpose(2, 0, 1)[None].copy())
-    centre, side, _ = finder(image)
+    centre, side, _, _ = finder(image)
     place = centre[0].numpy().astype(np.float64) * size * WHOLE_DETAIL
     matrix = example.matrix
     xy = matrix[:, :2] @ place + matrix[:, 2]

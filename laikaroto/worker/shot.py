@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 Report = Callable[[float, str], None]
 
+#: Memory that plates read ahead of their use may take, beside those being drawn.
+_READ_BYTES = 256 * 2**20
+
 
 def check(
     show: Show,
@@ -114,7 +117,10 @@ def predict(
         UsageError: frames that were not checked. PlateError: a plate cannot be read.
         ModelError: the model is damaged or was changed since the check.
     """
+    import cv2
+
     from laikaroto.model.engine import Engine
+    from laikaroto.model.network import usable_threads
     from laikaroto.model.predictions import write_predictions
     from laikaroto.plate.reading import read_ahead
 
@@ -124,12 +130,17 @@ def predict(
     path = folder.predictions / f"{chosen[0]}-{chosen[-1]}.npz"
     sweep(folder.predictions, path.name)
     report(0.0, "loading the model")
-    engine = Engine(_package(show, job))
+    threads = usable_threads()
+    cv2.setNumThreads(1)  # whole frames are worked on side by side, not rows of one
+    engine = Engine(_package(show, job), threads=threads)
     sequence = find_sequence(show.plate_template(shot), shot=shot)
     config = show.configs.show.plates
+    # a second one waits for a slow disk or server while the first decodes
+    readers = max(threads, 2)
+    depth = max(2, min(readers + 2, _READ_BYTES // (job.width * job.height * 3 * 4)))
 
     def read(numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        return read_ahead(sequence, numbers, config)
+        return read_ahead(sequence, numbers, config, threads=readers, depth=depth)
 
     earlier = [frame for frame in job.frames if frame < chosen[0]]
     predictions = engine.predict(

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -7,8 +8,8 @@ from laikaroto.model.crop import (
     box_around,
     crop_matrix,
     cut_crop,
+    cut_plate,
     invert,
-    look,
     reduce_plate,
     whole_plate,
 )
@@ -67,16 +68,48 @@ def test_a_spot_is_found_where_the_matrix_says(side: float, turn: float) -> None
     np.testing.assert_allclose(found, [150.3, 120.8], atol=0.02 * side / 64 + 0.02)
 
 
-def test_look_cuts_the_box() -> None:
-    crop, matrix = look(blob(320, 240, 150.0, 120.0, 6.0), Box(150.0, 120.0, 100.0), 64)
+def test_a_crop_of_a_plate_is_centred_on_its_box() -> None:
+    matrix = crop_matrix(Box(150.0, 120.0, 100.0), 64)
+    (crop,) = cut_plate(blob(320, 240, 150.0, 120.0, 6.0), [matrix], 64)
     assert crop.shape == (64, 64, 3) and crop.dtype == np.float32
     np.testing.assert_allclose(centre_of(crop), [32.0, 32.0], atol=0.05)
-    np.testing.assert_allclose(matrix, crop_matrix(Box(150.0, 120.0, 100.0), 64))
 
 
-def test_outside_the_plate_its_edge_repeats() -> None:
+@pytest.mark.parametrize("turn", [0.0, 0.4])
+@pytest.mark.parametrize("box", [Box(158.0, 113.0, 50.0), Box(40.0, 200.0, 230.0)])
+def test_only_the_part_under_the_crop_matters(box: Box, turn: float) -> None:
+    """As if the whole plate had been reduced, and with everything around painted over."""
+    image = np.random.default_rng(3).random((240, 320, 3)).astype(np.float32)
+    image = cv2.GaussianBlur(image, (0, 0), 4.0)
+    matrix = crop_matrix(box, 64, turn=turn)
+    (crop,) = cut_plate(image, [matrix], 64)
+    reduced, scale = reduce_plate(image, box, 64)
+    np.testing.assert_allclose(crop, cut_crop(reduced, matrix * scale, 64), atol=0.01)
+    ends = [[0.0, 0.0], [64.0, 0.0], [64.0, 64.0], [0.0, 64.0]]
+    corners = np.stack([apply(matrix, np.array(end)) for end in ends])
+    slack = 4.0 * max(box.side / 64, 1.0)
+    low = np.maximum(corners.min(axis=0) - slack, 0).astype(int)
+    high = (corners.max(axis=0) + slack).astype(int)
+    painted = np.full_like(image, 9.0)
+    inside = np.s_[low[1] : high[1], low[0] : high[0]]
+    painted[inside] = image[inside]
+    np.testing.assert_array_equal(cut_plate(painted, [matrix], 64)[0], crop)
+
+
+def test_several_crops_of_a_plate_are_cut_at_once() -> None:
+    image = blob(320, 240, 150.0, 120.0, 12.0)
+    boxes = (Box(150.0, 120.0, 200.0), Box(146.0, 122.0, 190.0), Box(154.0, 118.0, 210.0))
+    matrices = [crop_matrix(box, 64, turn=0.1 * i) for i, box in enumerate(boxes)]
+    together = cut_plate(image, matrices, 64)
+    for crop, matrix in zip(together, matrices, strict=True):
+        np.testing.assert_allclose(apply(matrix, centre_of(crop)), [150.0, 120.0], atol=0.1)
+        np.testing.assert_allclose(crop, cut_plate(image, [matrix], 64)[0], atol=0.02)
+
+
+@pytest.mark.parametrize("x", [0.0, -500.0, 39.0, 700.0])
+def test_outside_the_plate_its_edge_repeats(x: float) -> None:
     image = np.full((40, 40, 3), 0.5, np.float32)
-    crop, _ = look(image, Box(0.0, 0.0, 60.0), 32)
+    (crop,) = cut_plate(image, [crop_matrix(Box(x, 0.0, 60.0), 32)], 32)
     np.testing.assert_allclose(crop, 0.5, atol=1e-6)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from laikaroto.bundled import bundled
 from laikaroto.config import PlateConfig
-from laikaroto.errors import ModelError
+from laikaroto.errors import ModelError, PlateError
 from laikaroto.model import engine as engine_module
 from laikaroto.model.crop import Box, box_around
-from laikaroto.model.engine import Engine, usable_threads
+from laikaroto.model.engine import Engine
 from laikaroto.model.package import load_package
 from laikaroto.model.predictions import Predictions
+from laikaroto.plate.colour import encode_log
 from laikaroto.plate.exr import read_rgb
 from tests.model.tiny import CROP_PX
 
@@ -63,8 +65,10 @@ def test_same_bytes_whatever_the_chunks_and_the_order(
 ) -> None:
     whole = engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES))
     assert_same(whole, engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES)))
-    monkeypatch.setattr(engine_module, "_WINDOW_MOST", 1)
-    assert_same(whole, engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES)))
+    for most, memory in ((2, 2**40), (16, 1)):
+        monkeypatch.setattr(engine_module, "_MOST_FRAMES", most)
+        monkeypatch.setattr(engine_module, "_MOST_BYTES", memory)
+        assert_same(whole, engine.predict(FRAMES, reader(plates), boxes=centred(FRAMES)))
     tail = engine.predict(FRAMES[2:], reader(plates), before=FRAMES[1], boxes=centred(FRAMES))
     assert_same(whole.pick(FRAMES[2:]), tail)
 
@@ -115,8 +119,9 @@ def test_more_looks_are_averaged(tiny_models: Path, plates: dict[int, Image]) ->
         for looks in ((one,), (two,), (one, two))
     ]
     mean = (results[0].values + results[1].values) / 2
-    np.testing.assert_allclose(results[2].values, mean, atol=1e-9)
-    assert np.abs(results[0].values - results[1].values).max() > 1e-3
+    # crops that are cut together are reduced together: a hundredth of a px for a trained model
+    np.testing.assert_allclose(results[2].values, mean, atol=0.2)
+    assert np.abs(results[0].values - results[1].values).max() > 2
 
 
 def test_a_doubtful_head_is_looked_for_where_its_neighbours_have_it(
@@ -127,23 +132,17 @@ def test_a_doubtful_head_is_looked_for_where_its_neighbours_have_it(
     asked: list[float] = []
     real = engine._draw
 
-    def draw(window, known):  # type: ignore[no-untyped-def]
-        drawn = []
-        for (frame, _), one in zip(window, real(window, known), strict=True):
-            box = known.get(frame, Box(60.0, 60.0, 150.0) if frame == 1003 else true)
-            asked.append(box.x)
-            right = abs(box.x - true.x) < 20
-            error = np.full(len(one.values), 1.0 if right else 30.0)
-            drawn.append(
-                dataclasses.replace(
-                    one, box=box, error_px=error, found=0.9 if frame != 1003 else 0.1
-                )
-            )
-        return drawn
+    def draw(plate, known):  # type: ignore[no-untyped-def]
+        one = real(plate, known)
+        wrong = known is None and np.array_equal(plate, encode_log(plates[1003]))
+        box = known or (Box(60.0, 60.0, 150.0) if wrong else true)
+        asked.append(box.x)
+        error = np.full(len(one.values), 1.0 if abs(box.x - true.x) < 20 else 30.0)
+        return dataclasses.replace(one, box=box, error_px=error, found=0.1 if wrong else 0.9)
 
     monkeypatch.setattr(engine, "_draw", draw)
     found = engine.predict(FRAMES, reader(plates))
-    assert len(asked) == 5  # only the doubtful frame is drawn twice
+    assert len(asked) == 5 and asked.count(60.0) == 1  # only the doubtful frame is drawn twice
     np.testing.assert_allclose(found.box[2], [320.0, 180.0, 150.0])
     assert found.found[2] == pytest.approx(0.1)  # the finder stays as unsure as it was
     assert np.isinf(found.moved[2]).all()
@@ -171,11 +170,81 @@ def test_networks_that_cannot_be_read_are_told(tiny_models: Path, tmp_path: Path
         Engine(package, threads=1)
 
 
-def test_threads_come_from_the_farm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert usable_threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "")
-    assert usable_threads() >= 1
+def drawing_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("draw")]
+
+
+def test_no_more_plates_are_taken_than_fit_in_memory(
+    engine: Engine, plates: dict[int, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    drawn: list[int] = []
+
+    def read(frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        for frame in frames:
+            taken.append(frame)
+            yield frame, plates[1001 + frame % 4]
+
+    def report(fraction: float, text: str) -> None:
+        drawn.append(len(taken))
+
+    monkeypatch.setattr(engine_module, "_MOST_BYTES", 3 * plates[1001].nbytes)
+    monkeypatch.setattr(engine_module, "_FAR", 1e9)
+    monkeypatch.setattr(engine_module, "_RESIZED", 1e9)
+    engine.predict(range(1, 13), read, boxes=centred(range(1, 13)), report=report)
+    assert [min(i + 3, 12) for i in range(12)] == drawn
+
+
+def test_a_broken_plate_in_the_middle_is_told_and_everything_ends(
+    engine: Engine, plates: dict[int, Image]
+) -> None:
+    closed = []
+
+    def read(frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        try:
+            yield 1001, plates[1001]
+            yield 1002, plates[1002]
+            raise PlateError("shot ta01 frame 1003: the file is cut off")
+        finally:
+            closed.append(True)
+
+    with pytest.raises(PlateError, match="frame 1003: the file is cut off"):
+        engine.predict(FRAMES, read)
+    assert closed == [True] and drawing_threads() == []
+    assert len(engine.predict(FRAMES[:2], reader(plates)).frames) == 2  # and it goes on working
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()])
+def test_whatever_is_raised_ends_the_threads_and_the_reading(
+    engine: Engine,
+    plates: dict[int, Image],
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    """An error in a drawing thread; a Ctrl-C while the results are taken."""
+    closed = []
+    real = engine._draw
+
+    def draw(plate: Image, known: Box | None) -> object:
+        if np.array_equal(plate, encode_log(plates[1002])) and isinstance(error, RuntimeError):
+            raise error
+        return real(plate, known)
+
+    def report(fraction: float, text: str) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+
+    def read(frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        try:
+            for frame in frames:
+                yield frame, plates[frame]
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(engine, "_draw", draw)
+    with pytest.raises(type(error)):
+        engine.predict(FRAMES, read, report=report)
+    assert closed == [True] and drawing_threads() == []
 
 
 def test_crops_are_of_the_packages_size(engine: Engine) -> None:

@@ -23,18 +23,33 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
     import torch
 
     from laikaroto.training.export import export_networks
-    from laikaroto.training.network import Drawer, Finder
+    from laikaroto.training.network import Drawer, Drawing, Finder, soft_argmax
+
+    class SureFinder(Finder):
+        """Sure of a head about the middle of any plate."""
+
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            _, side, heat, present = super().forward(image)
+            rows, columns = (torch.linspace(-1, 1, n) ** 2 for n in heat.shape[-2:])
+            heat = heat - 200 * (rows[:, None] + columns)
+            return soft_argmax(heat), side, heat, present + 4
+
+    class SpreadDrawer(Drawer):
+        """Points spread over the crop, each about a place of its own."""
+
+        def forward(self, image: torch.Tensor, starts: torch.Tensor | None = None) -> Drawing:
+            drawn = super().forward(image, starts)
+            return drawn._replace(xy=drawn.xy + self.mean_xy)
 
     torch.manual_seed(seed)
     tangents = torch.zeros(template.control_count, 4)
-    # points spread over the crop, each at a place of its own
     places = torch.rand(template.point_count, 2) * 0.6 + 0.2
-    drawer = Drawer(len(template.tracks), places, tangents, size=CROP_PX)
+    drawer = SpreadDrawer(len(template.tracks), places, tangents, size=CROP_PX)
     for layer in (*(close.shift for close in drawer.rounds), drawer.tangents):
         torch.nn.init.normal_(layer.weight, std=0.2)
     torch.nn.init.normal_(drawer.identity, std=1.0)
     # confident: everything visible, errors of about half a pixel expected
-    finder = Finder()  # heads take two fifths of the plate's width
+    finder = SureFinder()  # heads take two fifths of the plate's width
     for layer, value in ((drawer.visible, 4.0), (drawer.log_error, 0.0), (finder.side, -0.9)):
         torch.nn.init.normal_(layer.weight, std=0.001)
         torch.nn.init.constant_(layer.bias, value)

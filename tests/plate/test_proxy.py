@@ -44,6 +44,30 @@ def test_scales_down_by_area_and_never_up():
     assert make_proxy(np.zeros((1, 3000, 3), np.float32), max_width=100).shape == (1, 100, 3)
 
 
+@pytest.mark.parametrize(
+    ("aspect", "max_width", "size"),
+    [
+        (2.0, 960, (50, 160)),  # never enlarged: anamorphic plates lose rows
+        (2.0, 80, (25, 80)),
+        (0.5, 960, (100, 80)),
+        (0.5, 40, (50, 40)),
+        (1.0, 960, (100, 160)),
+    ],
+)
+def test_a_squeezed_plate_comes_out_with_square_pixels(
+    aspect: float, max_width: int, size: tuple[int, int]
+) -> None:
+    """A disc that is photographed through an anamorphic lens is a disc again."""
+    rows, columns = np.mgrid[:100, :160] + 0.5
+    across, down = (columns - 80) * aspect / max(aspect, 1), (rows - 50) / max(aspect, 1)
+    disc = (np.hypot(across, down) < 20 / max(aspect, 1)).astype(np.float32)
+    proxy = make_proxy(np.stack([disc] * 3, axis=-1), max_width=max_width, pixel_aspect=aspect)
+    assert proxy.shape[:2] == size
+    lit = proxy[..., 1] > 90
+    assert np.ptp(np.nonzero(lit)[1]) == pytest.approx(np.ptp(np.nonzero(lit)[0]), abs=2)
+    assert lit.sum() > 20
+
+
 def test_input_is_not_changed():
     image = np.full((4, 4, 3), 0.18, np.float32)
     make_proxy(image)

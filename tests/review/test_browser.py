@@ -106,9 +106,7 @@ class Page:
 
 
 @pytest.fixture
-def shot(
-    browser: webdriver.Chrome, roto: Roto, plates: Any, mattes: Path, tmp_path: Path
-) -> Page:
+def shot(browser: webdriver.Chrome, roto: Roto, plates: Any, mattes: Path, tmp_path: Path) -> Page:
     """The page of the made-up shot, opened, its first frame shown."""
     path = write_shot_page(
         roto, tmp_path / "r", plates=plates, mattes=mattes, evaluation=evaluate(roto, roto)

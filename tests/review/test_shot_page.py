@@ -61,6 +61,16 @@ def test_page_and_pictures(roto: Roto, plates: Any, mattes: Path, tmp_path: Path
     assert matte[10, 10] <= 2
 
 
+def test_pictures_of_an_anamorphic_shot_are_unsqueezed(
+    roto: Roto, plates: Any, mattes: Path, tmp_path: Path
+) -> None:
+    squeezed = dataclasses.replace(roto, plate=dataclasses.replace(roto.plate, pixel_aspect=2.0))
+    page = write_shot_page(squeezed, tmp_path / "review", plates=plates, mattes=mattes)
+    for name in ("plate.1001.jpg", "matte.eyes.1001.jpg"):
+        assert cv2.imread(page.parent / "pictures" / name).shape[:2] == (90, 240)
+    assert cv2.imread(page.parent / "pictures" / "thumb.1001.jpg").shape[:2] == (72, 192)
+
+
 def test_data_of_the_page(roto: Roto, plates: Any, tmp_path: Path) -> None:
     data = page_data(write_shot_page(roto, tmp_path / "review", plates=plates, mattes=None))
     assert data["layers"] == []

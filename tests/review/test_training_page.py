@@ -77,6 +77,27 @@ def test_worst_frames_come_first(roto: Roto, tmp_path: Path) -> None:
     assert picture is not None and picture.shape[1] < 240  # cut to the puppet
 
 
+def test_a_picture_of_an_anamorphic_plate_is_unsqueezed(roto: Roto, tmp_path: Path) -> None:
+    squeezed = dataclasses.replace(roto, plate=dataclasses.replace(roto.plate, pixel_aspect=2.0))
+    square, wide = (
+        write_training_page(make_report(some, some), tmp_path / name)
+        for name, some in (("square", roto), ("wide", squeezed))
+    )
+    sizes, views = [], []
+    for page in (square, wide):
+        text = page.read_text()
+        (image, *_) = re.findall(r'<image href="([^"]+)"', text)
+        sizes.append(cv2.imread(page.parent / image).shape[:2])
+        views.append(
+            [float(v) for v in re.findall(r'viewBox="([^"]+)" class="frame"', text)[0].split()]
+        )
+    assert sizes[1] == (round(sizes[0][0] / 2), sizes[0][1])
+    x, y, width, height = views[0]
+    assert views[1] == [2 * x, y, 2 * width, height]
+    assert 'transform="scale(2.0 1)"' in wide.read_text()
+    assert "transform=" not in square.read_text()
+
+
 def test_a_frame_with_a_missing_shape_is_the_worst(roto: Roto, tmp_path: Path) -> None:
     prediction = shaken(roto, {1001: 9, 1002: 9, 1003: 9, 1004: 9})
     eye = prediction.shapes["eye"]
@@ -100,9 +121,7 @@ def test_figures_settings_and_curves(roto: Roto, tmp_path: Path) -> None:
     assert "6.0 min" in text
 
 
-def test_truth_and_prediction_are_drawn_with_their_hidden_parts(
-    roto: Roto, tmp_path: Path
-) -> None:
+def test_truth_and_prediction_are_drawn_with_their_hidden_parts(roto: Roto, tmp_path: Path) -> None:
     text = write_training_page(make_report(roto, roto), tmp_path / "r").read_text()
     first = text[text.index('<g class="truth">') : text.index('<g class="prediction">')]
     assert first.count("<path d=") == 2  # eye and seam

@@ -82,10 +82,22 @@ def test_a_frame_without_a_puppet_shows_nothing_and_is_flagged() -> None:
     assert roto.shapes["mouth"].frames[1005].visible
 
 
-def test_an_unsure_finder_alone_hides_nothing() -> None:
+@pytest.mark.parametrize(
+    ("found", "error_share", "shown"),
+    [
+        (0.3, 0.001, True),  # an unsure finder alone hides nothing
+        (0.3, 0.02, False),
+        (0.9, 0.02, True),  # nor does an unsure drawer
+        (0.02, 0.001, False),  # where the finder sees nothing, there is nothing
+    ],
+)
+def test_finder_and_drawer_tell_together_whether_there_is_a_puppet(
+    found: float, error_share: float, shown: bool
+) -> None:
     some = perfect(TRUTH, TEMPLATE)
-    roto = solve(dataclasses.replace(some, found=np.full(16, 0.05)))
-    assert roto.shapes["mouth"].frames[1006].visible
+    error = np.repeat(some.box[:, 2:] * error_share, some.error_px.shape[1], axis=1)
+    roto = solve(dataclasses.replace(some, found=np.full(16, found), error_px=error))
+    assert roto.shapes["mouth"].frames[1006].visible == shown
 
 
 def test_what_lies_outside_the_frame_is_not_visible() -> None:

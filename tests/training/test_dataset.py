@@ -12,6 +12,7 @@ import torch
 from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import transform_points
 from laikaroto.errors import TruthError
+from laikaroto.model.crop import MARGIN
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
@@ -191,7 +192,7 @@ def test_mirrored_pictures_exchange_left_and_right(
 def test_the_finders_truth_lies_on_its_picture(tmp_path: Path) -> None:
     """The head is a square, left half red and right half blue; half of the views are mirrored."""
     xy = np.array([(200.0, 120.0), (300.0, 120.0), (300.0, 220.0), (200.0, 220.0)])
-    half = 65  # of the box: 100 px and its margin
+    half = 50  # the box is as large, and its margin
     rgb = np.zeros((360, 480, 3), np.float32)
     rgb[170 - half : 170 + half, 250 - half : 250, 0] = 20
     rgb[170 - half : 170 + half, 250 : 250 + half, 2] = 20
@@ -202,6 +203,8 @@ def test_the_finders_truth_lies_on_its_picture(tmp_path: Path) -> None:
     width, height = FINDER
     mirrored, checked = set(), 0
     for i, picture in enumerate(batch.wholes.numpy()):
+        if not batch.present[i]:
+            continue
         difference = picture[0] - picture[2]
         lit = np.abs(difference) > np.abs(difference).max() / 2
         rows, columns = np.nonzero(lit)
@@ -214,10 +217,24 @@ def test_the_finders_truth_lies_on_its_picture(tmp_path: Path) -> None:
         wanted = batch.centres[i].numpy() * [width, height]
         assert np.abs(centre - wanted).max() < 0.7
         side = float(batch.sides[i].exp()) * width
-        assert np.sqrt(lit.sum()) == pytest.approx(side, rel=0.06, abs=1)
+        assert np.sqrt(lit.sum()) * MARGIN == pytest.approx(side, rel=0.06, abs=1.5)
         red, blue = (np.nonzero(lit & (sign * difference > 0))[1].mean() for sign in (1, -1))
         mirrored.add(bool(red > blue))
     assert checked > 15 and mirrored == {True, False}
+
+
+def test_a_quarter_of_the_finders_pictures_show_no_head(tmp_path: Path) -> None:
+    """The head is red; whatever is done to a picture, red tells whether there is one."""
+    xy = np.array([(200.0, 120.0), (300.0, 120.0), (300.0, 220.0), (200.0, 220.0)])
+    rgb = np.random.default_rng(1).uniform(0.1, 0.3, (360, 480, 3)).astype(np.float32)
+    rgb[120:220, 200:300] = (20, 0, 0)
+    dataset, _ = dots(tmp_path, xy, rgb)
+    with ThreadPoolExecutor(1) as pool:
+        batch = dataset.batch((3, 1), 200, pool)
+    redness = (batch.wholes[:, 0] - batch.wholes[:, 1]).flatten(1)
+    shown = torch.quantile(redness, 0.998, dim=1) > 0.25
+    assert shown.tolist() == batch.present.bool().tolist()
+    assert 0.15 < 1 - float(batch.present.mean()) < 0.35
 
 
 def test_mean_tangents_are_fractions_of_the_head(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_outputs_are_px_of_the_input_pictures(
 ) -> None:
     with torch.no_grad():
         wanted = trained.drawer.eval()(trained.crops)
-        centre, side, _ = trained.finder.eval()(trained.wholes)
+        centre, side, _, _ = trained.finder.eval()(trained.wholes)
     np.testing.assert_allclose(drawn[0], wanted.xy[-1].numpy() * CROP, atol=0.05)
     # the error is of a crop of 256 px inside, and calibrated
     np.testing.assert_allclose(

@@ -88,6 +88,7 @@ def test_each_start_of_a_crop_looks_at_that_crop() -> None:
 def test_the_finder_looks_at_any_size() -> None:
     finder = Finder().eval()
     with torch.no_grad():
-        centre, side, heat = finder(torch.rand(3, 3, 96, 160))
+        centre, side, heat, present = finder(torch.rand(3, 3, 96, 160))
     assert (centre.shape, side.shape, heat.shape) == ((3, 2), (3,), (3, 24, 40))
+    assert present.shape == (3,)
     assert ((centre > 0) & (centre < 1)).all()
