@@ -1,0 +1,159 @@
+"""From a mask to a Bezier spline with a given number of points: what vectorising a matte gives.
+
+A closed shape's outline is traced at one half of the mask, to a fraction of a pixel. An open
+shape is a thin band; its middle is found in slices across its longest direction, which suits
+lines that do not turn back on themselves. Points are spread over the outline as they are over
+the shape's mean in the training frames; between two points a cubic is fitted.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto.coords import FloatArray
+from laikaroto.shapes.bezier import bernstein, sample
+
+_LEAST_PX = 6  # of mask; less is no shape
+_SAMPLES = 256
+_PER_SEGMENT = 32
+_ROUNDS = 3
+
+
+def trace_outline(mask: NDArray[np.float32]) -> FloatArray | None:
+    """The longest outline of the largest part of a mask (S, S), 0-1: (K, 2), or None.
+
+    Corner-origin coordinates, like everywhere. Each vertex is moved along the mask's slope to
+    where it is one half.
+    """
+    inside = (mask > 0.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    if stats[largest, cv2.CC_STAT_AREA] < _LEAST_PX:
+        return None
+    part = (labels == largest).astype(np.uint8)
+    contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    line = max(contours, key=len)[:, 0].astype(np.float64)
+    down, across = np.gradient(mask)
+    for _ in range(_ROUNDS):
+        at = line.astype(np.float32)[:, None]
+        value, gx, gy = (
+            cv2.remap(field.astype(np.float32), at, None, cv2.INTER_LINEAR).ravel()
+            for field in (mask, across, down)
+        )
+        slope = np.stack([gx, gy], axis=-1).astype(np.float64)
+        step = (0.5 - value)[:, None] * slope / np.maximum((slope**2).sum(-1, keepdims=True), 1e-3)
+        line += np.clip(step, -0.7, 0.7)
+    return line + 0.5 if len(line) >= 3 else None
+
+
+def trace_band(mask: NDArray[np.float32], half_width: float) -> FloatArray | None:
+    """The middle line of a band in a mask (S, S), 0-1: (K, 2), or None.
+
+    Args:
+        mask: the band.
+        half_width: how far the band was drawn beyond the line's ends, px.
+    """
+    weight = np.where(mask > 0.3, mask, 0).astype(np.float64)
+    rows, columns = np.nonzero(weight)
+    if len(rows) < _LEAST_PX or mask.max() < 0.5:
+        return None
+    xy, weight = np.stack([columns, rows], -1) + 0.5, weight[rows, columns]
+    middle = np.average(xy, axis=0, weights=weight)
+    spread = np.cov((xy - middle).T, aweights=weight)
+    along = np.linalg.eigh(spread)[1][:, -1]
+    s = (xy - middle) @ along
+    low, high = s.min() + half_width, s.max() - half_width
+    if high - low < 2:
+        return None
+    bins = np.round(s).astype(int)
+    bins -= bins.min()
+    total = np.bincount(bins, weights=weight)
+    good = total > 0
+    centres = [np.bincount(bins, weights=weight * xy[:, c])[good] / total[good] for c in (0, 1)]
+    line = np.stack(centres, axis=-1)
+    place = (line - middle) @ along
+    order = np.argsort(place)
+    ends = np.clip(np.linspace(low, high, _SAMPLES), place.min(), place.max())
+    return np.stack([np.interp(ends, place[order], line[order, c]) for c in (0, 1)], -1)
+
+
+def fit_spline(line: FloatArray, model: FloatArray, *, closed: bool) -> FloatArray:
+    """Control points (N, 6) along a line (K, 2), spread like those of ``model`` (N, 6).
+
+    The model is laid over the line by its bounding box; which way round and where to start is
+    what brings the two nearest to each other.
+    """
+    even, start = _like(line, model, closed=closed)
+    knots = _knots(model, closed=closed)
+    count = len(model)
+    places = (knots + start) % 1.0 if closed else knots
+    control = np.zeros((count, 6))
+    control[:, :2] = _at(even, places, closed=closed)
+    for i in range(count if closed else count - 1):
+        j = (i + 1) % count
+        span = (places[j] - places[i]) % 1.0 if closed else places[j] - places[i]
+        piece = places[i] + span * np.linspace(0, 1, _PER_SEGMENT + 1)
+        first, second = _cubic(_at(even, piece % 1.0 if closed else piece, closed=closed))
+        control[i, 4:6], control[j, 2:4] = first, second
+    return control
+
+
+def _like(line: FloatArray, model: FloatArray, *, closed: bool) -> tuple[FloatArray, float]:
+    """The line at even distances, running as the model does; where the model starts (share)."""
+    even = _evenly(line, closed=closed)
+    target = _evenly(sample(model, closed=closed), closed=closed)
+    low, high = target.min(0), target.max(0)
+    size = np.maximum(high - low, 1e-6)
+    target = (target - low) / size * np.ptp(even, axis=0) + even.min(0)
+    turned = np.roll(even[::-1], 1, axis=0) if closed else even[::-1]
+    best: tuple[float, FloatArray, int] = (np.inf, even, 0)
+    for candidate in (even, turned):
+        for roll in range(len(even) if closed else 1):
+            gap = float(((np.roll(candidate, -roll, axis=0) - target) ** 2).sum())
+            if gap < best[0]:
+                best = (gap, candidate, roll)
+    return best[1], best[2] / len(even)
+
+
+def _knots(model: FloatArray, *, closed: bool) -> FloatArray:
+    """Where the model's points lie along its length, as shares."""
+    dense = sample(model, closed=closed, per_segment=_PER_SEGMENT)
+    if closed:
+        dense = np.concatenate([dense, dense[:1]])
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(dense, axis=0).T))])
+    shares = along[::_PER_SEGMENT][: len(model)] / max(along[-1], 1e-9)
+    return np.asarray(shares)
+
+
+def _evenly(line: FloatArray, *, closed: bool) -> FloatArray:
+    ring = np.concatenate([line, line[:1]]) if closed else line
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(ring, axis=0).T))])
+    at = np.linspace(0, along[-1], _SAMPLES, endpoint=not closed)
+    return np.stack([np.interp(at, along, ring[:, c]) for c in (0, 1)], -1)
+
+
+def _at(even: FloatArray, shares: FloatArray, *, closed: bool) -> FloatArray:
+    """Points of an evenly sampled line at shares of its length."""
+    ring = np.concatenate([even, even[:1]]) if closed else even
+    grid = np.linspace(0, 1, len(ring))
+    return np.stack([np.interp(shares, grid, ring[:, c]) for c in (0, 1)], -1)
+
+
+def _cubic(piece: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Out-tangent of the first and in-tangent of the last point of a cubic through a piece.
+
+    Least squares; tangents are held weakly at a third of the way, so that a straight or tiny
+    piece has a sensible answer.
+    """
+    basis = bernstein(len(piece), endpoint=True)
+    first, last = piece[0], piece[-1]
+    rest = piece - np.outer(basis[:, 0] + basis[:, 1], first)
+    rest -= np.outer(basis[:, 2] + basis[:, 3], last)
+    inner, weak = basis[:, 1:3], 1e-2 * np.eye(2)
+    third = np.stack([last - first, first - last]) / 3
+    found = np.linalg.solve(inner.T @ inner + weak, inner.T @ rest + weak @ third)
+    return found[0], found[1]
