@@ -129,7 +129,7 @@ def _footage(
 
     if (data is None) == (configs is None):
         raise UsageError("name the shots' place with --data or with --configs, one of the two")
-    show = show_of_data(data, character) if data else Show.open(configs)
+    show = Show.open(configs) if configs else show_of_data(data or Path(), character)
     return open_footage(
         show, character=character, training=_names(training), evaluation=_names(evaluation),
         truth=truth,

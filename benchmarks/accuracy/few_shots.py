@@ -61,7 +61,8 @@ def _svg(chart: Chart) -> str:
     for y, label in chart.y_ticks:
         parts.append(
             f'<line x1="{chart.left}" x2="{chart.right}" y1="{y}" y2="{y}" stroke="#3d3d3d"/>'
-            f'<text x="{chart.left - 6}" y="{y + 4}" fill="#9a9a9a" text-anchor="end">{label}</text>'
+            f'<text x="{chart.left - 6}" y="{y + 4}" fill="#9a9a9a" text-anchor="end">'
+            f"{label}</text>"
         )
     for x, label in chart.x_ticks:
         parts.append(

@@ -54,7 +54,8 @@ def train_for(
     groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates]
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
     fast = has_fast_bfloat16()
-    started, losses, share = time.monotonic(), [], 0.0
+    losses: list[float] = []
+    started, share = time.monotonic(), 0.0
     network.train()
     while share < 1.0:
         factor = min(share / _WARM_UP, 1.0) * 0.5 * (1 + math.cos(math.pi * share))
@@ -63,7 +64,7 @@ def train_for(
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             loss = loss_of_step(len(losses))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
         optimizer.step()
         losses.append(float(loss.detach()))

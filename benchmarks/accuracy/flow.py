@@ -42,5 +42,6 @@ class Flow:
         field = self._fields[start, end]
         height, width = field.shape[:2]
         index = np.clip(xy * self._scale - 0.5, 0, [width - 1, height - 1]).astype(np.float32)
-        moved = cv2.remap(field, index[:, None], None, cv2.INTER_LINEAR)
+        across, down = index[:, None, 0], index[:, None, 1]
+        moved = cv2.remap(field, across, down, cv2.INTER_LINEAR)
         return np.asarray(xy + moved[:, 0].astype(np.float64) / self._scale)

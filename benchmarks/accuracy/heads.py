@@ -98,7 +98,8 @@ class Heads:
 
     def mean_values(self) -> FloatArray:
         """(P, 6) mean of the control points over the unvaried crops, crop px."""
-        return np.mean([sample.values for sample in self.as_they_are()], axis=0)
+        values = [sample.values for sample in self.as_they_are()]
+        return np.asarray(np.mean(values, axis=0))
 
     def _piece(self, rng: Rng) -> Image:
         """A random piece of some training frame, crop-sized."""
@@ -156,12 +157,14 @@ def _view(
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
     seen = np.stack(np.meshgrid(centres, centres), axis=-1) + field
     at = seen @ matrix[:, :2].T + (matrix[:, 2] - np.float32(0.5))
-    crop = cv2.remap(image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    crop = cv2.remap(
+        image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     goal = absolute_tangents(to_crop(values, matrix.astype(np.float64)))
     place = goal.copy()
     for _ in range(4):  # place + field(place) = goal, by fixed-point steps
         index = np.clip(place - 0.5, 0, size - 1).astype(np.float32)
-        place = goal - cv2.remap(field, index, None, cv2.INTER_LINEAR)
+        place = goal - cv2.remap(field, index[..., 0], index[..., 1], cv2.INTER_LINEAR)
     return Sample(np.asarray(crop, np.float32), relative_tangents(place), visible)
 
 

@@ -147,4 +147,4 @@ class DlibTrees:
 
 def as_grey(crop: Image) -> NDArray[np.uint8]:
     """A log-encoded crop as 8-bit grey: what the trees compare."""
-    return np.round(np.clip(crop.mean(-1) * 1.6, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.round(np.clip(crop.mean(-1) * 1.6, 0, 1) * 255), np.uint8)

@@ -29,7 +29,7 @@ def _convolution(
 ) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inner, outer, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outer, momentum=0.05),
+        nn.BatchNorm2d(outer),
     )
 
 

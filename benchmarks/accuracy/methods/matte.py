@@ -58,7 +58,8 @@ class UNet(nn.Module):
             self.up.append(_block(inner + width, width))
             inner = width
         self.last = nn.Conv2d(inner, channels, 1)
-        nn.init.constant_(self.last.bias, -2.0)  # most of a crop is outside of most shapes
+        with torch.no_grad():  # most of a crop is outside of most shapes
+            self.last.bias.copy_(torch.full((channels,), -2.0))
 
     def forward(self, crops: Tensor) -> Tensor:
         """See the class."""
@@ -188,4 +189,4 @@ def draw_band(points: FloatArray, size: int) -> NDArray[np.float32]:
     line = np.round((sample_curve(points, closed=False) - 0.5) * fine).astype(np.int32)
     mask = np.zeros((size, size), np.uint8)
     cv2.polylines(mask, [line], False, 255, _BAND_PX, cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask, np.float32) / np.float32(255)
