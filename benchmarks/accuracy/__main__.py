@@ -143,7 +143,7 @@ def _write(out: Path, results: list[Result], footage: Footage, request: Request)
 
     text = markdown(results, footage, request)
     write_file(out / "table.md", text.encode())
-    data = json.dumps(document(results, footage, request), indent=1) + "\n"
+    data = json.dumps(document(results, footage, request), indent=1, allow_nan=False) + "\n"
     write_file(out / "table.json", data.encode())
     pictures = write_pictures(out / "pictures", results, footage)
     click.echo(text)

@@ -80,6 +80,8 @@ class Figures:
         data["evaluation"] = self.evaluation.to_dict()
         data["reliability"] = [asdict(row) for row in self.reliability]
         data["keyed"] = list(self.keyed)
+        if self.held_moved_px is not None and not np.isfinite(self.held_moved_px):
+            data["held_moved_px"] = None  # JSON has no infinity; held_still tells
         return data
 
 

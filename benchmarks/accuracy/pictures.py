@@ -40,6 +40,8 @@ def write_pictures(folder: Path, results: Sequence[Result], footage: Footage) ->
     """
     drawn = [result for result in results if result.figures]
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.jpg"):
+        old.unlink()  # of an earlier table, which chose other frames
     written = []
     for shot in footage.evaluation:
         able = [result for result in drawn if shot.name in result.figures]

@@ -2,8 +2,9 @@
 
 A closed shape's outline is traced at one half of the mask, to a fraction of a pixel. An open
 shape is a thin band; its middle is found in slices across its longest direction, which suits
-lines that do not turn back on themselves. Points are spread over the outline as they are over
-the shape's mean in the training frames; between two points a cubic is fitted.
+lines that do not turn back on themselves, and refined along its normals. Points are spread
+over the line as they are over the shape's mean in the training frames; between two points a
+cubic is fitted.
 """
 
 from __future__ import annotations
@@ -63,22 +64,55 @@ def trace_band(mask: NDArray[np.float32], half_width: float) -> FloatArray | Non
         return None
     xy, weight = np.stack([columns, rows], -1) + 0.5, weight[rows, columns]
     middle = np.average(xy, axis=0, weights=weight)
-    spread = np.cov((xy - middle).T, aweights=weight)
-    along = np.linalg.eigh(spread)[1][:, -1]
-    s = (xy - middle) @ along
-    low, high = s.min() + half_width, s.max() - half_width
-    if high - low < 2:
-        return None
-    bins = np.round(s).astype(int)
-    bins -= bins.min()
+    along = np.linalg.eigh(np.cov((xy - middle).T, aweights=weight))[1][:, -1]
+    place = (xy - middle) @ along
+    bins = np.floor(place - place.min()).astype(int)
     total = np.bincount(bins, weights=weight)
     good = total > 0
     centres = [np.bincount(bins, weights=weight * xy[:, c])[good] / total[good] for c in (0, 1)]
     line = np.stack(centres, axis=-1)
-    place = (line - middle) @ along
-    order = np.argsort(place)
-    ends = np.clip(np.linspace(low, high, _SAMPLES), place.min(), place.max())
-    return np.stack([np.interp(ends, place[order], line[order, c]) for c in (0, 1)], -1)
+    if len(line) < 4 * half_width:
+        return None
+    # slices are not square to the line: what they say is refined along its normals
+    for _ in range(_ROUNDS):
+        line = _centred(mask, _evenly(line, closed=False), 1.5 * half_width)
+    return _trimmed(mask, line, half_width)
+
+
+def _centred(mask: NDArray[np.float32], line: FloatArray, reach: float) -> FloatArray:
+    """Move each point of a line to the middle of what the mask has on its normal."""
+    ahead = np.gradient(line, axis=0)
+    ahead = cv2.GaussianBlur(ahead, (1, 0), 1, sigmaY=_SAMPLES / 32, borderType=cv2.BORDER_REFLECT)
+    normal = ahead[:, ::-1] * [1, -1]
+    normal /= np.maximum(np.hypot(*normal.T)[:, None], 1e-9)
+    steps = np.linspace(-reach, reach, 21)
+    found = _look_up(mask, line[:, None] + steps[:, None] * normal[:, None])
+    shift = (found * steps).sum(1) / np.maximum(found.sum(1), 1e-6)
+    return np.asarray(line + shift[:, None] * normal)
+
+
+def _trimmed(mask: NDArray[np.float32], line: FloatArray, half_width: float) -> FloatArray | None:
+    """Let a line run to both ends of its band, then take off what the band was drawn beyond."""
+    steps = np.arange(0.25, 4 * half_width, 0.25)
+    ends = []
+    for end, inner in ((line[0], line[8]), (line[-1], line[-9])):
+        outward = (end - inner) / max(float(np.hypot(*(end - inner))), 1e-9)
+        beyond = end + steps[:, None] * outward
+        inside = _look_up(mask, beyond[:, None])[:, 0] > 0.5
+        ends.append(beyond[: len(steps) if inside.all() else int(inside.argmin())])
+    whole = np.concatenate([ends[0][::-1], line, ends[1]])
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(whole, axis=0).T))])
+    if along[-1] < 2 * half_width + 2:
+        return None
+    at = np.linspace(half_width, along[-1] - half_width, _SAMPLES)
+    return np.stack([np.interp(at, along, whole[:, c]) for c in (0, 1)], -1)
+
+
+def _look_up(mask: NDArray[np.float32], xy: FloatArray) -> FloatArray:
+    """The mask at places (K, L, 2), between pixels by linear interpolation: (K, L)."""
+    across, down = (xy - 0.5).astype(np.float32).transpose(2, 0, 1)
+    found = cv2.remap(mask, across, down, cv2.INTER_LINEAR, borderValue=0)
+    return np.asarray(found, np.float64)
 
 
 def fit_spline(line: FloatArray, model: FloatArray, *, closed: bool) -> FloatArray:
