@@ -58,8 +58,8 @@ class UNet(nn.Module):
             self.up.append(_block(inner + width, width))
             inner = width
         self.last = nn.Conv2d(inner, channels, 1)
-        with torch.no_grad():  # most of a crop is outside of most shapes
-            self.last.bias.copy_(torch.full((channels,), -2.0))
+        # most of a crop is outside of most shapes
+        self.last.bias = nn.Parameter(torch.full((channels,), -2.0))
 
     def forward(self, crops: Tensor) -> Tensor:
         """See the class."""

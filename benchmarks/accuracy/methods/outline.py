@@ -40,9 +40,8 @@ def trace_outline(mask: NDArray[np.float32]) -> FloatArray | None:
     line = max(contours, key=len)[:, 0].astype(np.float64)
     down, across = np.gradient(mask)
     for _ in range(_ROUNDS):
-        across_at, down_at = line.astype(np.float32)[:, None].transpose(2, 0, 1)
         value, gx, gy = (
-            cv2.remap(field.astype(np.float32), across_at, down_at, cv2.INTER_LINEAR).ravel()
+            _look_up(np.asarray(field, np.float32), line[:, None] + 0.5).ravel()
             for field in (mask, across, down)
         )
         slope = np.stack([gx, gy], axis=-1).astype(np.float64)
