@@ -36,7 +36,7 @@ from laikaroto.shapes.records import Roto
 CROP_PX = 224
 _BATCH = 8
 _LANDMARK_SHARE = 0.88  # of the budget; the rest is for the shapes
-_RATE, _DENSE_RATE = 1e-3, 1e-5
+_RATE, _DENSE_RATE = 1e-3, 1e-6
 _AGREE = 0.01  # flow counts where forward and backward agree to this share of the head's side
 
 
