@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.footage import Footage, Image, Shot
 from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import FloatArray, absolute_tangents, relative_tangents
-from laikaroto.model.crop import Box, box_around, crop_matrix, cut_crop, invert, look
+from laikaroto.model.crop import Box, box_around, crop_matrix, cut_crop, cut_plate, invert
 from laikaroto.plate.colour import encode_log
 from laikaroto.training.mirror import Mirror, find_mirror
 
@@ -124,7 +124,8 @@ def to_plate(values: FloatArray, matrix: FloatArray) -> FloatArray:
 
 def crop_of(plate: Image, box: Box, size: int) -> tuple[Image, FloatArray]:
     """A log-encoded crop of a scene-linear plate, and its 2×3 matrix from crop to plate px."""
-    return look(encode_log(plate), box, size)
+    matrix = crop_matrix(box, size)
+    return cut_plate(encode_log(plate), [matrix], size)[0], matrix
 
 
 def _cut(shot: Shot, footage: Footage, size: int) -> list[Head]:
