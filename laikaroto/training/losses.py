@@ -7,6 +7,7 @@ an artist only cares for them as a guide.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -124,9 +125,12 @@ def _tame(gap: Tensor, knee: float = 4.0) -> Tensor:
 
 
 def drawing_loss(
-    drawing: Drawing, targets: Targets, index: CurveIndex
+    drawing: Drawing,
+    targets: Targets,
+    index: CurveIndex,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The weighted sum of all losses of ``WEIGHTS``, and each one's value."""
+    """The sum of all losses, each by its weight, and each one's own value."""
     weight = targets.known * (HIDDEN_WEIGHT + (1 - HIDDEN_WEIGHT) * targets.visible)
     gaps = [((xy - targets.xy) * UNIT).square().sum(-1).add(1e-4).sqrt() for xy in drawing.xy]
     far = [_tame(gap) for gap in gaps]
@@ -151,7 +155,7 @@ def drawing_loss(
         / targets.known.sum().clamp_min(1.0),
         "error": error_loss(drawing, targets, index, weight),
     }
-    loss = sum((WEIGHTS[name] * value for name, value in losses.items()), torch.zeros(()))
+    loss = sum((weights[name] * value for name, value in losses.items()), torch.zeros(()))
     return loss, {name: float(value.detach()) for name, value in losses.items()}
 
 
