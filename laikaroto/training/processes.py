@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -35,6 +36,9 @@ from laikaroto.training.meeting import Meeting
 JOIN_S = 600.0
 #: How long a step of another may take, its measurements and checkpoints included.
 SILENCE_S = 900.0
+
+Store = Any  # torch does not export the types of its stores
+_TCP_STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
 
 
 class Peers:
@@ -134,7 +138,7 @@ def _contact() -> Iterator[None]:
 
 
 @contextmanager
-def joined(store: dist.Store, rank: int, count: int) -> Iterator[Peers]:
+def joined(store: Store, rank: int, count: int) -> Iterator[Peers]:
     """Be connected with the other processes.
 
     Raises:
@@ -156,7 +160,7 @@ def joined(store: dist.Store, rank: int, count: int) -> Iterator[Peers]:
             dist.destroy_process_group()
 
 
-def open_store(place: tuple[str, int] | None, *, hosts: bool) -> dist.TCPStore:
+def open_store(place: tuple[str, int] | None, *, hosts: bool) -> Store:
     """The place where processes meet.
 
     Args:
@@ -170,7 +174,7 @@ def open_store(place: tuple[str, int] | None, *, hosts: bool) -> dist.TCPStore:
     if host in ("localhost", "127.0.0.1", "::1"):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may point elsewhere
     try:
-        return dist.TCPStore(
+        return _TCP_STORE(
             host,
             port,
             is_master=hosts,

@@ -89,7 +89,7 @@ class RenderedHead:
     def before(self, background: NDArray[np.float32]) -> Example:
         """The head before a background (H, W, 3), log-encoded; it is enlarged to fit."""
         height, width = self.alpha.shape
-        behind = cv2.resize(background, (width, height), interpolation=cv2.INTER_LINEAR)
+        behind = np.asarray(cv2.resize(background, (width, height)), np.float32)
         let = 1 - self.alpha.astype(np.float32)[..., None]
         light = decode_log(self.colour.astype(np.float32)) + decode_log(behind) * let
         return Placed(
@@ -272,7 +272,7 @@ def _read_png(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         raise TruthError(f"{path}: is not a PNG that can be read; render it again")
     if image.ndim != 3 or image.shape[2] != 4:
         raise TruthError(f"{path}: has no alpha; render it as RGBA, without surroundings")
-    values = image.astype(np.float32) / np.iinfo(image.dtype).max
+    values = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)
     alpha = values[..., 3]
     curve = values[..., 2::-1]
     linear = np.where(curve <= 0.04045, curve / 12.92, ((curve + 0.055) / 1.055) ** 2.4)

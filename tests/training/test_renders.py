@@ -211,8 +211,10 @@ def test_pictures_that_cannot_be_used_are_listed(folder: Path, tmp_path: Path) -
     with pytest.raises(TruthError) as caught:
         prepared(folder, tmp_path / "run")
     said = str(caught.value)
-    for text in ("b.exr: has no channel A", "c.png: is not a PNG", "d.png: has no alpha",
-                 "e.exr: nothing in it is opaque", "f.exr: is 160x96, but its points lie"):  # fmt: skip
+    for text in (
+        "b.exr: has no channel A", "c.png: is not a PNG", "d.png: has no alpha",
+        "e.exr: nothing in it is opaque", "f.exr: is 160x96, but its points lie",
+    ):  # fmt: skip
         assert text in said
     assert len(said.splitlines()) == 6
 

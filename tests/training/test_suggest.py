@@ -121,8 +121,8 @@ def test_nothing_new_is_no_suggestion() -> None:
 
 
 def test_causes_of_held_out_errors() -> None:
-    true = [transform_points(bent(a), m)[:, :2] for a, m in zip((0.5, -0.5, 20.0, 0.2),
-                                                                poses(9, 4), strict=True)]  # fmt: skip
+    bends = zip((0.5, -0.5, 20.0, 0.2), poses(9, 4), strict=True)
+    true = [transform_points(bent(amount), matrix)[:, :2] for amount, matrix in bends]
     rng = np.random.default_rng(1)
     everything = np.ones(9, bool)
     half = everything.copy()

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -399,16 +400,27 @@ def test_unknown_augmentations_are_refused_before_anything_is_prepared(
     refused(changed, run, ConfigError, "training.augmentations.snow", "training.losses.beauty")
 
 
-def test_renders_are_prepared_and_shown(show: Show, run: Path) -> None:
+def test_renders_are_prepared_and_learned_from(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = show.root / "cg"
     folder.mkdir()
-    xy = {"bow": [20, 60], "stern": [80, 60]}
-    (folder / "r1.json").write_text(json.dumps({"points": xy}))
-    changed = configure(show, renders={"folders": ["{root}/cg"], "share": 0.5})
+    (folder / "r1.json").write_text(json.dumps({"points": {"bow": [20, 60], "stern": [80, 60]}}))
+    plain = steps.truth_digest(show, CHARACTER)
+    changed = configure(show, renders={"folders": ["{root}/cg"], "share": 0.9})
     refused(changed, run, TruthError, "r1.json: wanted r1.exr or r1.png", "2 points are seen")
-    # a third tracking point of the sail's truth would do; the boat has two: nothing is relaxed
-    before = steps.truth_digest(show, CHARACTER)
-    assert steps.truth_digest(changed, CHARACTER) != before
+    assert steps.truth_digest(changed, CHARACTER) != plain
+    monkeypatch.setattr("laikaroto.training.renders.LEAST_POINTS", 2)  # the boat has two
+    picture = np.zeros((100, 120, 4), np.uint8)
+    picture[20:70, 15:90] = (40, 90, 200, 255)
+    cv2.imwrite(str(folder / "r1.png"), picture)
+    text = do(changed, run, "prepare", "train", "evaluate", "package", budget_s=0.001)
+    assert "prepared 1 renders" in text
+    assert [path.name for path in (run / "renders").iterdir()] == ["cg.000000.npz"]
+    page = show.models_folder(CHARACTER) / "v001" / "report" / "index.html"
+    assert "1, on 90% of the pictures" in page.read_text()
+    index = json.loads((run / "dataset.json").read_text())
+    assert index["renders"] == ["cg.000000"] and set(index["frames"]) == {"a1", "a2"}
 
 
 # ---- promote ---------------------------------------------------------------------------------
