@@ -37,6 +37,7 @@ def measure(run: Path, processes: int, threads: int, steps: int) -> float:
 def be_member(run: Path, processes: int, steps: int) -> None:
     """Train with helpers until enough steps are timed; say how many there were a second."""
     from laikaroto.training import loop
+    from laikaroto.training.checkpoint import State
     from laikaroto.training.meeting import Meeting
     from laikaroto.training.processes import together
     from laikaroto.training.run import open_course
@@ -47,7 +48,7 @@ def be_member(run: Path, processes: int, steps: int) -> None:
     began: list[float] = []
     take = loop.train_step
 
-    def timed(state: loop.State, *arguments: object, **options: object) -> float:
+    def timed(state: State, *arguments: object, **options: object) -> float:
         value = take(state, *arguments, **options)  # type: ignore[arg-type]
         if state.step == _WARM_UP:
             began.append(time.monotonic())
@@ -57,7 +58,7 @@ def be_member(run: Path, processes: int, steps: int) -> None:
             raise EnoughError
         return value
 
-    loop.train_step = timed  # type: ignore[assignment]
+    loop.train_step = timed
 
     def helper(meeting: Meeting, number: int) -> list[str]:
         host, port = meeting.place or ("", 0)

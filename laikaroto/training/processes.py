@@ -19,7 +19,8 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -145,6 +146,7 @@ def joined(store: Store, rank: int, count: int) -> Iterator[Peers]:
         TryAgainError: they did not come in time.
     """
     try:
+        store.set(f"here/{rank}", "yes")
         dist.init_process_group(
             "gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=SILENCE_S)
         )
@@ -224,9 +226,27 @@ def together(
                     stdout=subprocess.DEVNULL,
                 )
             )
-        with joined(store, meeting.node * meeting.processes, meeting.count) as peers:
+        first = meeting.node * meeting.processes
+        _await_helpers(store, {first + 1 + i: one for i, one in enumerate(running)})
+        with joined(store, first, meeting.count) as peers:
             yield peers
     finally:
         for helper in running:
             helper.kill()
             helper.wait()
+
+
+def _await_helpers(store: Store, helpers: Mapping[int, subprocess.Popen[bytes]]) -> None:
+    """Wait until the helpers, by rank, are there; one that cannot start must not be waited for."""
+    until = time.monotonic() + JOIN_S
+    missing = dict(helpers)
+    while missing:
+        for rank, helper in list(missing.items()):
+            if store.check([f"here/{rank}"]):
+                del missing[rank]
+            elif helper.poll() is not None or time.monotonic() > until:
+                raise TryAgainError(
+                    f"process {rank}, a helper on this host, did not come to train along "
+                    f"(exit code {helper.poll()}); its own message is above"
+                )
+        time.sleep(0.05)

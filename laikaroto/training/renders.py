@@ -272,11 +272,11 @@ def _read_png(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         raise TruthError(f"{path}: is not a PNG that can be read; render it again")
     if image.ndim != 3 or image.shape[2] != 4:
         raise TruthError(f"{path}: has no alpha; render it as RGBA, without surroundings")
-    values = image.astype(np.float32) / (255 if image.dtype == np.uint8 else 65535)
+    values = image.astype(np.float32) / np.float32(255 if image.dtype == np.uint8 else 65535)
     alpha = values[..., 3]
     curve = values[..., 2::-1]
     linear = np.where(curve <= 0.04045, curve / 12.92, ((curve + 0.055) / 1.055) ** 2.4)
-    return (linear * alpha[..., None]).astype(np.float32), alpha
+    return (linear * alpha[..., None]).astype(np.float32), np.asarray(alpha, np.float32)
 
 
 def _picture_of(path: Path, faults: list[str]) -> Path | None:

@@ -392,6 +392,7 @@ def promote(show: Show, *, character: str, run: Path, report: Report) -> None:
     current = models.current_version(folder)
     reason = "the first model"
     if current == version:
+        models.promote(folder, version)  # verifies it again; what was decided stays
         report(1.0, f"{version} is current")
         return
     if current is not None:

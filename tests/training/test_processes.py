@@ -17,7 +17,7 @@ from laikaroto.errors import EXIT_TRY_AGAIN, TryAgainError, UsageError
 from laikaroto.training.checkpoint import new_state, read_checkpoint
 from laikaroto.training.loop import Course, train
 from laikaroto.training.meeting import Meeting, parse_place, slice_of
-from laikaroto.training.processes import ALONE, open_store
+from laikaroto.training.processes import ALONE, open_store, together
 from laikaroto.training.run import load_dataset, open_course, read_held_out, read_index
 from laikaroto.worker import character as steps
 from tests.training.synthetic import CHARACTER, template, write_show
@@ -167,6 +167,18 @@ def test_nobody_at_the_meeting_place(monkeypatch: pytest.MonkeyPatch) -> None:
     del store
     with pytest.raises(TryAgainError, match=f"cannot reach 127.0.0.1:{port}"):
         open_store(("127.0.0.1", port), hosts=False)
+
+
+def test_a_helper_that_cannot_start_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    def wrong(meeting: Meeting, number: int) -> list[str]:
+        return ["worker", "train-helper", "--no-such-option"]
+
+    with (
+        pytest.raises(TryAgainError, match=r"process 1, a helper .* \(exit code 2\)"),
+        together(Meeting(processes=2), wrong, 1),
+    ):
+        raise AssertionError("nobody came, yet it began")
+    assert "--no-such-option" in capfd.readouterr().err
 
 
 def test_more_processes_than_pictures(prepared: Path, tmp_path: Path) -> None:
