@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -294,6 +295,27 @@ def test_it_learns_shapes_that_are_no_face(
     assert set(metrics["shots"]["a2"]["curves"]) == {"mast", "sail"}
     assert f"points {metrics['tracks_mean_px']:.2f} px" in text
     assert f"curves {metrics['curves_mean_px']:.2f} px" in text
+
+
+def test_two_nodes_train_one_model(show: Show, run: Path) -> None:
+    """As a farm starts them: the same command on each, and one of them writes."""
+    do(show, run, "prepare")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    nodes = [
+        start(show, run, "train", "--budget", "1s", "--nodes", "2", "--rank", str(rank),
+              "--rendezvous", place)
+        for rank in (1, 0)
+    ]  # fmt: skip
+    said = [child.communicate(timeout=240) for child in nodes]
+    assert [child.returncode for child in nodes] == [0, 0], said
+    assert all("2 processes with 1 thread" in out for out, _ in said)
+    assert checkpoint(run)["step"] >= 1 and litter(run) == []
+    records = sorted(path.name for path in (run / "results" / "train").iterdir())
+    assert records == ["all.1.json", "node-1.1.json"]
+    text = do(show, run, "evaluate", "package")
+    assert "packaged v001" in text
 
 
 def test_a_full_disk_ends_a_training_with_try_again(show: Show, run: Path) -> None:
