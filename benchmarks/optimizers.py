@@ -19,9 +19,11 @@ from laikaroto.bundled import bundled
 from laikaroto.cli.truth import import_truth
 from laikaroto.show import Show
 from laikaroto.training import loop
+from laikaroto.training.checkpoint import has_fast_bfloat16, new_state
 from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex
 from laikaroto.training.run import open_course
+from laikaroto.training.schedule import learning_rate
 from laikaroto.training.validate import as_rotos
 from laikaroto.worker.character import prepare
 
@@ -43,20 +45,18 @@ def make_course(folder: Path) -> loop.Course:
 def train(course: loop.Course, name: str, steps: int, rate: float) -> tuple[float, float]:
     """Mean error of curves and tracking points on the held-out shot after ``steps``, px."""
     settings = course.settings
-    state = loop.new_state(settings, course.dataset)
+    state = new_state(settings, course.dataset)
     if name == "AdamW":
         parameters = [*state.drawer.parameters(), *state.finder.parameters()]
         state.optimizers = (torch.optim.AdamW(parameters, rate, weight_decay=1e-2),)
     index = CurveIndex.of(course.template)
     kept = [shot for shot in settings.training_shots if shot not in settings.held_out]
     dataset = course.dataset.of_shots(kept)
-    fast = loop.has_fast_bfloat16()
+    learning = loop.Learning(index=index, bfloat16=has_fast_bfloat16())
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for step in range(steps):
             batch = dataset.batch((settings.seed, step), settings.batch, pool)
-            share = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-            share *= min(1.0, (step + 1) / loop.WARM_UP_STEPS)
-            loop.train_step(state, batch, index, bfloat16=fast, rate=max(share, 0.01))
+            loop.train_step(state, batch, learning, rate=learning_rate(step / steps, step))
     held_out = course.measure(state, index)
     pairs = as_rotos(held_out, course.template, course.plates).values()
     results = [evaluate(prediction, truth) for prediction, truth in pairs]

@@ -140,14 +140,33 @@ class MatteConfig(Strict):
         return value
 
 
+class RendersConfig(Strict):
+    """Rendered heads as further training pictures: where they lie, and how often they are shown."""
+
+    folders: tuple[str, ...] = ()
+    share: Annotated[float, Field(gt=0, le=0.9)] = 0.25
+
+    @field_validator("folders")
+    @classmethod
+    def _folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_check_template(folder, {"root"}, set()) for folder in value)
+
+
 class TrainingConfig(Strict):
-    """How a character is learned."""
+    """How a character is learned.
+
+    Names of augmentations and losses are checked where they are known: ``training.choices``.
+    """
 
     budget: str = "8h"
     validation_shots: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 1
     crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=128)] = 512
     mirror: Literal["auto", "never"] = "auto"
+    patience: Annotated[int, Field(ge=2)] | None = 5
+    augmentations: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    losses: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    renders: RendersConfig = RendersConfig()
 
     _check = field_validator("budget")(_duration)
 

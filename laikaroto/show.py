@@ -5,7 +5,9 @@ The only module that fills in path templates. Names are checked before they beco
 
 from __future__ import annotations
 
+import glob
 import re
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -85,6 +87,28 @@ class Show:
     def template_file(self, character: str) -> Path:
         """The character's template: names of its points and shapes."""
         return self.models_folder(character) / "template.json"
+
+    def renders_folders(self, character: str) -> tuple[Path, ...]:
+        """Folders of a character's rendered heads."""
+        folders = self.character(character).training.renders.folders
+        return tuple(Path(folder.format(root=self.root)) for folder in folders)
+
+    def published_shots(self, character: str) -> tuple[str, ...]:
+        """Shots of which something of this character lies where versions are published, sorted."""
+        check_name(character, "character")
+        pattern = str(Path(self.configs.show.sidecars).parent)
+        root = str(self.root)
+        names = {"root": re.escape(root), "character": re.escape(character)}
+        expression = ""
+        for text, field, _, _ in string.Formatter().parse(pattern):
+            expression += re.escape(text)
+            if field == "shot":
+                expression += "(?P=shot)" if "(?P<shot>" in expression else "(?P<shot>[^/]+)"
+            elif field is not None:
+                expression += names[field]
+        wild = pattern.format(root=glob.escape(root), shot="*", character=character)
+        found = (re.fullmatch(expression, path) for path in glob.glob(wild))
+        return tuple(sorted(match["shot"] for match in found if match))
 
     def models_folder(self, character: str) -> Path:
         """Folder of a character's model packages."""

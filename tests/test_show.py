@@ -30,6 +30,34 @@ def test_paths(show: Show, tmp_path: Path) -> None:
     assert show.queue_state("local") == root / "farm/local"
 
 
+def test_published_shots_are_found_by_the_template(sample_configs: Path) -> None:
+    for shot in ("ta01", "tr01"):
+        (sample_configs.parent / "sample" / "roto" / shot / "hero").mkdir(parents=True)
+    (sample_configs.parent / "sample" / "roto" / "tr02" / "villain").mkdir(parents=True)
+    assert Show.open(sample_configs).published_shots("hero") == ("ta01", "tr01")
+    text = (sample_configs / "show.yaml").read_text()
+    (sample_configs / "show.yaml").write_text(
+        "\n".join(line for line in text.splitlines() if not line.startswith("sidecars:"))
+        + '\nsidecars: "{root}/out/{shot}/{shot}_{character}/{version}"\n'
+    )
+    show = Show.open(sample_configs)
+    assert show.published_shots("hero") == ()
+    (show.root / "out" / "x1" / "x1_hero").mkdir(parents=True)
+    (show.root / "out" / "x1" / "y1_hero").mkdir(parents=True)  # of another shot: no such version
+    assert show.published_shots("hero") == ("x1",)
+
+
+def test_folders_of_renders(sample_configs: Path) -> None:
+    assert Show.open(sample_configs).renders_folders("hero") == ()
+    path = sample_configs / "characters" / "hero.yaml"
+    path.write_text(path.read_text().replace("folders: []", 'folders: ["{root}/cg", /x/cg]'))
+    show = Show.open(sample_configs)
+    assert show.renders_folders("hero") == (show.root / "cg", Path("/x/cg"))
+    path.write_text(path.read_text().replace("{root}/cg", "{shot}/cg"))
+    with pytest.raises(ConfigError, match="training.renders.folders.*unknown field"):
+        Show.open(sample_configs)
+
+
 def test_a_root_with_braces_and_spaces_is_taken_as_it_is(sample_configs: Path) -> None:
     odd = sample_configs.parent / "a {shot} b"
     sample_configs.parent.joinpath("sample").rename(odd)

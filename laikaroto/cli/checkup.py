@@ -158,6 +158,7 @@ def _check_characters(show: Show) -> Iterator[Finding]:
         )  # fmt: skip
     for name in sorted(show.configs.characters):
         yield _check_training_set(show, name)
+        yield from _check_training_choices(show, name)
         yield from _check_models(show, name)
 
 
@@ -178,6 +179,39 @@ def _check_training_set(show: Show, name: str) -> Finding:
         found += f", {len(errors)} errors, the first: {errors[0]}"
     do = f"laikaroto truth check {name}" if faults else ""
     return Finding(what=what, state="problem" if errors else "ok", found=found, do=do)
+
+
+def _check_training_choices(show: Show, name: str) -> Iterator[Finding]:
+    """Names of augmentations and losses, and renders; only where something is configured."""
+    training = show.character(name).training
+    what, do = f"{name}: training", f"mend {show.configs.folder / 'characters' / name}.yaml"
+    if training.augmentations or training.losses:
+        if not _importable("torch"):
+            found = "augmentations and losses are not checked: torch is not installed here"
+            yield Finding(what=what, state="to do", found=found, do="run doctor on a training host")
+        else:
+            from laikaroto.training.choices import check_choices
+
+            try:
+                check_choices(name, training)
+            except LaikarotoError as error:
+                yield Finding(what=what, state="problem", found=str(error), do=do)
+    if training.renders.folders and show.template_file(name).is_file():
+        yield _check_renders(show, name)
+
+
+def _check_renders(show: Show, name: str) -> Finding:
+    from laikaroto.character.template import read_template
+    from laikaroto.training.renders import find_renders
+
+    what = f"{name}: renders"
+    try:
+        template = read_template(show.template_file(name))
+        found = find_renders(show.renders_folders(name), template)
+    except LaikarotoError as error:
+        do = "mend the files, or training.renders"
+        return Finding(what=what, state="problem", found=str(error), do=do)
+    return Finding(what=what, state="ok", found=f"{len(found)} pictures with points")
 
 
 def _check_models(show: Show, name: str) -> Iterator[Finding]:

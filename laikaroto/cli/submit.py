@@ -24,6 +24,7 @@ from laikaroto.errors import UsageError
 from laikaroto.farm.bundle import Bundle, JobSettings, current_user, job_template, new_job_name
 from laikaroto.farm.engine import Engine
 from laikaroto.frames import format_frames, parse_frames
+from laikaroto.model.package import parse_source
 from laikaroto.show import Show, check_version
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -56,7 +57,8 @@ def training_bundle(
         show: the show.
         character: its name.
         budget: wall time of the training, as ``8h``; None for the character's own.
-        init_from: version of the model to start from, or ``current``.
+        init_from: version of the model to start from, ``current``, or either of another
+            character: ``villain:current``.
         wishes: how to queue it.
 
     Raises:
@@ -65,8 +67,8 @@ def training_bundle(
     show.character(character)
     if budget is not None:
         parse_duration(budget)
-    if init_from is not None and init_from != "current":
-        check_version(init_from)
+    if init_from is not None:
+        parse_source(init_from, character)
     cpus = min(open_queue(show, wishes.queue).cpus, _MOST_TRAINING_CPUS)
     return _bundle(
         show,
@@ -226,7 +228,8 @@ def _wishes(
 @submit.command("train")
 @click.argument("character")
 @click.option("--budget", metavar="TIME", help="Wall time of the training: 8h, 30m.")
-@click.option("--init-from", "init_from", metavar="V", help="Start from this model version.")
+@click.option("--init-from", "init_from", metavar="V",
+              help="Start from a model: v003, current, or OTHER:current of another character.")
 @_queueing_options
 @common_options
 def train(

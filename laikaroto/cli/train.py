@@ -16,10 +16,27 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("character")
 @click.option("--budget", help="Wall time, for example 8h or 30m; default: the character's.")
-@click.option("--init-from", metavar="V", help="Start from the weights of a model: v003, current.")
+@click.option(
+    "--init-from",
+    metavar="V",
+    help="Start from the weights of a model: v003, current, or of another character: "
+    "OTHER:current.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Train with several processes, which share the CPUs.",
+)
 @common_options
 def train(
-    character: str, budget: str | None, init_from: str | None, configs: Path, as_json: bool
+    character: str,
+    budget: str | None,
+    init_from: str | None,
+    processes: int,
+    configs: Path,
+    as_json: bool,
 ) -> None:
     """Learn CHARACTER from its ground truth, and package the model.
 
@@ -27,16 +44,17 @@ def train(
     on from its last checkpoint when it is started again, unless the ground truth has changed.
     """
     from laikaroto.config import parse_duration
-    from laikaroto.model.package import resolve_version
     from laikaroto.show import Show
+    from laikaroto.training.meeting import Meeting
     from laikaroto.worker import character as steps
     from laikaroto.worker.progress import foreground_report
+    from laikaroto.worker.warm_start import find_source
 
     show = Show.open(configs)
     show.character(character)
     budget_s = parse_duration(budget) if budget else None
     if init_from:
-        resolve_version(show.models_folder(character), init_from)
+        find_source(show, character, init_from)
     steps.gather(show, character)
     run = _open_run(show, character)
     with foreground_report(f"prepare {character}", quiet=as_json) as report:
@@ -50,6 +68,7 @@ def train(
             init_from=init_from,
             run=run,
             report=report,
+            meeting=Meeting(processes=processes),
         )
     with foreground_report(f"package {character}", quiet=as_json) as report:
         steps.evaluate(show, character=character, run=run, report=report)
@@ -79,15 +98,17 @@ def _open_run(show: Show, character: str) -> Path:
 
 
 def _print_model(show: Show, character: str, version: str, *, as_json: bool) -> None:
+    from laikaroto.model.decisions import figures, read_decision
     from laikaroto.model.package import current_version, load_package
-    from laikaroto.worker.character import figures
 
     package = load_package(show.models_folder(character) / version)
     current = current_version(show.models_folder(character))
+    decision = read_decision(show.models_folder(character), version)
     if as_json:
         measured = ("held_out", "curves_mean_px", "tracks_mean_px")
         print_json(
             {"version": version, "current": current, "folder": str(package.folder)}
+            | {"decision": decision.model_dump() if decision else None}
             | {name: package.metrics[name] for name in measured}
         )
         return
@@ -96,4 +117,5 @@ def _print_model(show: Show, character: str, version: str, *, as_json: bool) -> 
         click.echo(f"held out {', '.join(held_out)}: {figures(package.metrics)}")
     click.echo(f"report: {package.folder / 'report' / 'index.html'}")
     if current != version:
-        click.echo(f"{current} stays current; see 'laikaroto models list {character}'")
+        click.echo(f"{current} stays current: {decision.reason if decision else 'unknown why'}")
+        click.echo(f"'laikaroto models promote {character} {version}' overrides")

@@ -40,6 +40,10 @@ def _options(*names: str) -> Callable[[_F], _F]:
         "model": click.option("--model", default=""),
         "budget": click.option("--budget", default=""),
         "init_from": click.option("--init-from", "init_from", default=""),
+        "processes": click.option("--processes", type=int, default=1),
+        "nodes": click.option("--nodes", type=int, default=1, envvar="LAIKAROTO_NODES"),
+        "rank": click.option("--rank", type=int, default=0, envvar="LAIKAROTO_RANK"),
+        "rendezvous": click.option("--rendezvous", default="", envvar="LAIKAROTO_RENDEZVOUS"),
     }
 
     def add(command: _F) -> _F:
@@ -56,9 +60,11 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
-def _task(run: Path, step: str, frames: Sequence[int] | None = None) -> Iterator[Report]:
+def _task(
+    run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all"
+) -> Iterator[Report]:
     """Everything around a step: its progress lines, its failure line, its result record."""
-    task = f"{frames[0]}-{frames[-1]}" if frames else "all"
+    task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
         with recorded(run, step=step, task=task):
             yield task_report()
@@ -162,17 +168,42 @@ def prepare(configs: Path, run: Path, character: str) -> None:
 
 
 @worker.command()
-@_options("budget", "init_from")
-def train(configs: Path, run: Path, character: str, budget: str, init_from: str) -> None:
-    """Train the network; goes on where a former attempt left off."""
-    with _task(run, "train") as report:
+@_options("budget", "init_from", "processes", "nodes", "rank", "rendezvous")
+def train(
+    configs: Path, run: Path, character: str, budget: str, init_from: str, processes: int,
+    nodes: int, rank: int, rendezvous: str,
+) -> None:  # fmt: skip
+    """Train the network; goes on where a former attempt left off.
+
+    With --nodes, this is started once on each of them, with --rank 0, 1 … and the same
+    --rendezvous HOST:PORT, the host of rank 0; each runs --processes.
+    """
+    with _task(run, "train", task=f"node-{rank}" if rank else "all") as report:
+        from laikaroto.training.meeting import Meeting, parse_place
         from laikaroto.worker import character as steps
 
         steps.train(
             Show.open(configs), character=character,
             budget_s=parse_duration(budget) if budget.strip() else None,
             init_from=init_from or None, run=run, report=report,
+            meeting=Meeting(
+                nodes=nodes, node=rank, processes=processes,
+                place=parse_place(rendezvous) if rendezvous.strip() else None,
+            ),
         )  # fmt: skip
+
+
+@worker.command("train-helper")
+@_options("rendezvous", "rank")
+@click.option("--count", type=int, required=True)
+def train_helper(
+    configs: Path, run: Path, character: str, rendezvous: str, rank: int, count: int
+) -> None:
+    """Be one of the other processes of a training; the first one starts it."""
+    from laikaroto.training.meeting import parse_place
+    from laikaroto.worker import character as steps
+
+    steps.help_train(run=run, place=parse_place(rendezvous), rank=rank, count=count)
 
 
 @worker.command()

@@ -8,6 +8,7 @@ A package is a folder published like any version (``sidecar.publish``)::
     template.json            the character's points and shapes
     metrics.json             honest validation, as ``training.evaluate`` gives it
     weights.npz              float weights for a warm start; plain arrays, never pickled
+    unseen.npz               the same before the held-out shots were learned; only if some were
     report/                  training report with pictures
     MANIFEST.json
 
@@ -25,10 +26,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.character.template import CharacterTemplate, read_template
-from laikaroto.config import describe_faults
+from laikaroto.config import check_name, describe_faults
 from laikaroto.errors import ModelError, SidecarError, TruthError
 from laikaroto.model.calibration import ErrorCalibration
 from laikaroto.model.prior import ShapePrior, read_prior
+from laikaroto.show import check_version
 from laikaroto.sidecar.files import write_file
 from laikaroto.sidecar.publish import verify_manifest, versions
 
@@ -41,7 +43,8 @@ class ModelInfo(BaseModel):
     crop_px: side of the drawer's input; finder_size: width and height of the finder's input;
     error_scale: what the drawer's error estimate is multiplied by to be right on held-out
     frames, before the prior is applied; calibration: what is to be expected of shapes after it;
-    validation_shots: held out while the metrics were measured.
+    validation_shots: held out while the metrics were measured; init_from: the model it
+    began with; inherited_shots: those of this character that model's weights had learned.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +63,7 @@ class ModelInfo(BaseModel):
     training_shots: tuple[str, ...]
     validation_shots: tuple[str, ...]
     init_from: str | None = None
+    inherited_shots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +163,22 @@ def resolve_version(models: Path, wanted: str) -> str:
             "or 'laikaroto submit train', or make one current with 'laikaroto models promote'"
         )
     return version
+
+
+def parse_source(text: str, character: str) -> tuple[str, str]:
+    """Character and version that ``v003``, ``current`` or ``villain:current`` stand for.
+
+    Args:
+        text: as ``--init-from`` takes it.
+        character: whose it is where none is named.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    other, colon, version = text.strip().rpartition(":")
+    if version != "current":
+        check_version(version)
+    return (check_name(other, "character") if colon else character), version
 
 
 def promote(models: Path, version: str) -> None:

@@ -1,7 +1,7 @@
 """The report of a training: how it went, and its validation frames against the truth.
 
-One HTML file with its pictures beside it. The worst frames come first: they say what to
-roto next.
+One HTML file with its pictures beside it. The worst held-out frames come first, with what sets
+them apart; then the frames of published shots that would teach most if they were rotoscoped.
 """
 
 from __future__ import annotations
@@ -51,13 +51,28 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ValidationPicture:
-    """One validation frame; ``rgb`` (H, W, 3) scene-linear float32 is its plate."""
+    """One validation frame; ``rgb`` (H, W, 3) scene-linear float32 is its plate.
+
+    why: what sets it apart, for a person.
+    """
 
     title: str
     frame: int
     truth: Roto
     prediction: Roto
     rgb: NDArray[np.float32]
+    why: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SuggestedPicture:
+    """A published frame that would teach much, and why; ``rgb`` is its plate."""
+
+    title: str
+    frame: int
+    prediction: Roto
+    rgb: NDArray[np.float32]
+    why: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +88,8 @@ class TrainingReport:
         held_out: shots the validation figures are measured on.
         validation: for each held-out shot, ``Evaluation.to_dict()``.
         pictures: read once; may be a generator, so that one plate is in memory at a time.
+        suggestions: the best first; read once.
+        notes: what could not be looked at for them.
     """
 
     character: str
@@ -83,6 +100,8 @@ class TrainingReport:
     held_out: Sequence[str]
     validation: Mapping[str, Mapping[str, Any]]
     pictures: Iterable[ValidationPicture]
+    suggestions: Iterable[SuggestedPicture] = ()
+    notes: Sequence[str] = ()
 
 
 def write_training_page(report: TrainingReport, folder: Path) -> Path:
@@ -101,12 +120,17 @@ def write_training_page(report: TrainingReport, folder: Path) -> Path:
             for number, picture in enumerate(report.pictures)
         ]
         figures.sort(key=lambda figure: -float(figure["worst_px"]))
+        suggestions = [
+            _write_suggestion(picture, page / PICTURES, number)
+            for number, picture in enumerate(report.suggestions)
+        ]
         last = report.history[-1] if report.history else None
         html = render(
             "training_page.html",
             report=report,
             charts=_charts(report),
             figures=figures,
+            suggestions=suggestions,
             steps=last.step if last else 0,
             minutes=last.seconds / 60 if last else 0.0,
         )
@@ -142,25 +166,53 @@ def _write_figure(picture: ValidationPicture, folder: Path, number: int) -> dict
     """Write a picture of the puppet and say what is drawn over it."""
     frame = picture.frame
     error = evaluate(picture.prediction, picture.truth, frames=[frame]).frames[frame]
-    x0, y0, x1, y1 = _crop(picture)
-    name = f"validation.{number:04d}.jpg"
-    aspect = picture.truth.plate.pixel_aspect
-    proxy = make_proxy(picture.rgb[y0:y1, x0:x1], max_width=MAX_WIDTH_PX, pixel_aspect=aspect)
-    write_jpeg(folder / name, proxy)
+    image = _write_image(
+        picture.rgb, (picture.truth, picture.prediction), frame, folder, f"validation.{number:04d}"
+    )
     means = {n: s.mean_px for n, s in error.shapes.items() if s.mean_px is not None}
     missing = [n for n, s in error.shapes.items() if s.missing]
     return {
         "title": picture.title,
         "frame": frame,
-        "image": f"{PICTURES}/{name}",
-        "box": (x0, y0, x1 - x0, y1 - y0),
-        "view": (x0 * aspect, y0, (x1 - x0) * aspect, y1 - y0),
-        "aspect": aspect,
+        **image,
+        "why": list(picture.why),
         "truth": _drawing(picture.truth, frame),
         "prediction": _drawing(picture.prediction, frame),
         "worst_px": math.inf if missing else max(means.values(), default=0.0),
         "caption": _caption(error, means, missing),
         "clean": error.clean,
+    }
+
+
+def _write_suggestion(picture: SuggestedPicture, folder: Path, number: int) -> dict[str, Any]:
+    image = _write_image(
+        picture.rgb, (picture.prediction,), picture.frame, folder, f"suggested.{number:04d}"
+    )
+    return {
+        "title": picture.title,
+        "frame": picture.frame,
+        **image,
+        "prediction": _drawing(picture.prediction, picture.frame),
+        "why": list(picture.why),
+    }
+
+
+def _write_image(
+    rgb: NDArray[np.float32], rotos: Sequence[Roto], frame: int, folder: Path, stem: str
+) -> dict[str, Any]:
+    """Write the part of a plate that shows the puppet; its address and where it lies.
+
+    ``box`` is its place in the plate (x, y, w, h), ``view`` the same in square pixels.
+    """
+    x0, y0, x1, y1 = _crop(rgb.shape, rotos, frame)
+    aspect = rotos[0].plate.pixel_aspect
+    proxy = make_proxy(rgb[y0:y1, x0:x1], max_width=MAX_WIDTH_PX, pixel_aspect=aspect)
+    write_jpeg(folder / f"{stem}.jpg", proxy)
+    return {
+        "image": f"{PICTURES}/{stem}.jpg",
+        "box": (x0, y0, x1 - x0, y1 - y0),
+        "view": (x0 * aspect, y0, (x1 - x0) * aspect, y1 - y0),
+        "aspect": aspect,
     }
 
 
@@ -177,13 +229,15 @@ def _caption(error: FrameError, means: Mapping[str, float], missing: Sequence[st
     return "; ".join(parts) or "nothing visible in the truth"
 
 
-def _crop(picture: ValidationPicture) -> tuple[int, int, int, int]:
-    """Box around the true and predicted puppet, whole px inside the plate."""
-    height, width = picture.rgb.shape[:2]
+def _crop(
+    shape_px: tuple[int, ...], rotos: Sequence[Roto], frame: int
+) -> tuple[int, int, int, int]:
+    """Box around the puppet as all rotos draw it, whole px inside the plate."""
+    height, width = shape_px[:2]
     found = [np.zeros((0, 2))]
-    for roto in (picture.truth, picture.prediction):
+    for roto in rotos:
         for shape in roto.shapes.values():
-            at = shape.frames.get(picture.frame)
+            at = shape.frames.get(frame)
             if at is not None and at.visible:
                 found.append(at.points[:, :2])
     corners = np.concatenate(found)

@@ -9,8 +9,9 @@ exposure is an offset and contrast a factor.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -254,7 +255,12 @@ def grain(sample: Sample, rng: Rng) -> Sample:
 
 
 def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
-    """Show another picture outside a soft hull around the points: a new set behind the puppet."""
+    """Show another picture outside a soft hull around the points: a new set behind the puppet.
+
+    Where some points are not known, the hull says nothing of how far the puppet reaches.
+    """
+    if not sample.known.all():
+        return sample
     size = sample.image.shape[0]
     hull = cv2.convexHull(sample.values[sample.known, :2].astype(np.float32))[:, 0]
     middle = hull.mean(0)
@@ -313,18 +319,24 @@ WITH_OTHER: dict[str, tuple[float, Callable[[Sample, Rng, Image], Sample]]] = {
 }
 
 
-def vary(sample: Sample, rng: Rng, other: Callable[[], Image]) -> Sample:
+def vary(
+    sample: Sample,
+    rng: Rng,
+    other: Callable[[], Image],
+    probabilities: Mapping[str, float] = MappingProxyType({}),
+) -> Sample:
     """Apply every registered augmentation with its probability.
 
     Args:
         sample: a crop from ``random_view``.
         rng: the only source of chance.
         other: gives a crop-sized random piece of some training plate.
+        probabilities: those that differ from the registered ones, by name.
     """
-    for probability, mix in WITH_OTHER.values():
-        if rng.random() < probability:
+    for name, (probability, mix) in WITH_OTHER.items():
+        if rng.random() < probabilities.get(name, probability):
             sample = mix(sample, rng, other())
-    for probability, change in AUGMENTATIONS.values():
-        if rng.random() < probability:
+    for name, (probability, change) in AUGMENTATIONS.items():
+        if rng.random() < probabilities.get(name, probability):
             sample = change(sample, rng)
     return sample

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -69,6 +70,13 @@ class Example:
     def box(self) -> Box:
         """Where the head is, plate px."""
         return box_around(self.values[self.known, :2])
+
+
+class RenderedHead(Protocol):
+    """A picture of the head without surroundings, as ``training.renders`` reads it."""
+
+    def before(self, background: Image) -> Example:
+        """The head before a background (H, W, 3), log-encoded; it is enlarged to fit."""
 
 
 def finder_size(width: int, height: int) -> tuple[int, int]:
@@ -194,13 +202,21 @@ class Dataset:
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
         self.depths = _depths(self.examples)
         self._poses = self.poses()
+        #: probabilities of augmentations that differ from the registered ones
+        self.probabilities: Mapping[str, float] = {}
+        #: rendered heads, and the share of the pictures that shows them
+        self.renders: Sequence[RenderedHead] = ()
+        self.renders_share = 0.0
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
-        """The part of the data set that comes from these shots."""
+        """The part of the data set that comes from these shots; renders are of no shot."""
         chosen = [example for example in self.examples if example.shot in shots]
-        return Dataset(
+        part = Dataset(
             chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder, mirror=self.mirror
         )
+        part.probabilities = self.probabilities
+        part.renders, part.renders_share = self.renders, self.renders_share
+        return part
 
     def poses(self, shots: Sequence[str] | None = None) -> list[FloatArray]:
         """(P, 2) points about the head's centre, as fractions of its side, where all are known."""
@@ -235,15 +251,17 @@ class Dataset:
         total = (np.stack(rows) * known).sum(0) / np.maximum(known.sum(0), 1)
         return torch.tensor(total, dtype=torch.float32)
 
-    def batch(self, seed: tuple[int, int], size: int, pool: Executor) -> Batch:
+    def batch(self, seed: tuple[int, int], size: int, pool: Executor, *, first: int = 0) -> Batch:
         """A random batch, the same for the same seed.
 
         Args:
             seed: of the training, and the step.
             size: number of pictures.
             pool: makes the pictures.
+            first: number of the first one: several processes share a batch.
         """
-        pictures = list(pool.map(self._one, [(*seed, number) for number in range(size)]))
+        numbers = range(first, first + size)
+        pictures = list(pool.map(self._one, [(*seed, number) for number in numbers]))
         samples = [sample for sample, _ in pictures]
         wholes = [whole for _, whole in pictures]
         values = np.stack([sample.values for sample in samples]) / self.crop_px
@@ -256,8 +274,9 @@ class Dataset:
         )
         places = np.array([place for _, place, _ in wholes])
         starts = [
-            self._starts(value, np.random.default_rng((*seed, size, i)))
-            for i, value in enumerate(values[..., :2])
+            # a number of its own, not the batch's size: several processes share a batch
+            self._starts(value, np.random.default_rng((*seed, number, 1)))
+            for number, value in zip(numbers, values[..., :2], strict=True)
         ]
         return Batch(
             _images(crops),
@@ -272,11 +291,16 @@ class Dataset:
     def _one(self, seed: tuple[int, int, int]) -> tuple[Sample, tuple[Image, Place, bool]]:
         rng = np.random.default_rng(seed)
         number = int(rng.integers(len(self.examples)))
-        return self._crop(number, rng), self._whole(self.examples[number], rng)
-
-    def _crop(self, number: int, rng: Rng) -> Sample:
         example = self.examples[number]
-        image, depth = example.head, self.depths[number]
+        shown, depth = example, self.depths[number]
+        if self.renders and rng.random() < self.renders_share:
+            head = self.renders[int(rng.integers(len(self.renders)))]
+            shown, depth = head.before(self._piece(rng)), None
+        # where heads are in a plate is learned from plates only
+        return self._crop(shown, depth, rng), self._whole(example, rng)
+
+    def _crop(self, example: Example, depth: FloatArray | None, rng: Rng) -> Sample:
+        image = example.head
         values = example.values * example.scale
         box = Box(
             example.box.x * example.scale,
@@ -293,7 +317,7 @@ class Dataset:
             box = Box(width - box.x, box.y, box.side)
         crop, points = random_view(image, values, box, self.crop_px, rng, depth=depth)
         sample = Sample(crop, points, visible, known, depth)
-        return vary(sample, rng, lambda: self._piece(rng))
+        return vary(sample, rng, lambda: self._piece(rng), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:
         """Inexact places (K, P, 2) of points (P, 2), all fractions of the crop.

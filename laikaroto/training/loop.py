@@ -7,203 +7,68 @@ With one shot only there is nothing to hold out, and no figure.
 
 The learning rate falls along a half cosine over the budget; averaged weights are what is
 measured and kept. Every step's batch depends on the seed and the step alone, so a training
-that was killed goes on from its last checkpoint as if nothing had been.
+that was killed goes on from its last checkpoint as if nothing had been, and several processes
+(``training.processes``), each with a slice of the batch, see the samples that one would see.
 """
 
 from __future__ import annotations
 
-import copy
-import io
-import math
 import os
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import cv2
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from laikaroto.character.template import CharacterTemplate
-from laikaroto.errors import TruthError
+from laikaroto.errors import ConfigError, TruthError, TryAgainError, UsageError
 from laikaroto.shapes.records import PlateInfo
-from laikaroto.sidecar.files import write_file
+from laikaroto.training.checkpoint import (
+    Settings,
+    State,
+    has_fast_bfloat16,
+    new_state,
+    read_checkpoint,
+    save,
+    write_checkpoint,
+    write_weights,
+)
 from laikaroto.training.dataset import Batch, Dataset
 from laikaroto.training.evaluate import evaluate
-from laikaroto.training.losses import CurveIndex, drawing_loss, finder_loss
-from laikaroto.training.muon import Muon
-from laikaroto.training.network import Drawer, Finder, hidden_matrices
+from laikaroto.training.losses import WEIGHTS, CurveIndex, drawing_loss, finder_loss
+from laikaroto.training.meeting import slice_of
+from laikaroto.training.processes import ALONE, Peers
+from laikaroto.training.schedule import learning_rate, measure_every, stalled
 from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out, refine_held_out
+from laikaroto.training.warm_start import Source, Taken, load_weights
 
 Report = Callable[[float, str], None]
 
 CHECKPOINT_EVERY_S = 45.0
-VALIDATE_SHARE = 0.08  # of the budget, between two validations
-WARM_UP_STEPS = 60
 AVERAGE = 0.99
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a training is told.
+def threads_for(processes: int = 1) -> int:
+    """Threads of each of the processes that share the CPUs of this task.
 
-    budget_s: wall time, all attempts together; held_out: shots kept for measuring in the
-    first phase, which takes ``held_out_share`` of the budget.
+    A farm says in OMP_NUM_THREADS how many a task was given; without it, it is all there are.
     """
-
-    budget_s: float
-    seed: int
-    training_shots: tuple[str, ...]
-    held_out: tuple[str, ...]
-    crop_px: int
-    finder_size: tuple[int, int]
-    held_out_share: float = 0.4
-    batch: int = 8
-    matrix_rate: float = 0.02
-    other_rate: float = 2e-3
-
-
-@dataclass(slots=True)
-class State:
-    """All that changes while training; what a checkpoint holds."""
-
-    drawer: Drawer
-    finder: Finder
-    average_drawer: Drawer
-    average_finder: Finder
-    optimizers: tuple[torch.optim.Optimizer, ...]
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    error_scale: float | None = None
-    measured_at_s: float | None = None
-
-    def modules(self) -> dict[str, nn.Module]:
-        """The networks by name."""
-        return {
-            "drawer": self.drawer,
-            "finder": self.finder,
-            "average_drawer": self.average_drawer,
-            "average_finder": self.average_finder,
-        }
-
-
-def new_state(settings: Settings, dataset: Dataset) -> State:
-    """Fresh networks and optimisers, seeded."""
-    torch.manual_seed(settings.seed)
-    drawer = Drawer(
-        dataset.tracks, dataset.mean_xy(), dataset.mean_tangents(), size=settings.crop_px
-    )
-    finder = Finder()
-    for network in (drawer, finder):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parts = [hidden_matrices(network) for network in (drawer, finder)]
-    matrices = [parameter for hidden, _ in parts for parameter in hidden]
-    others = [parameter for _, rest in parts for parameter in rest]
-    optimizers = (
-        Muon(matrices, settings.matrix_rate, bfloat16=has_fast_bfloat16()),
-        torch.optim.AdamW(others, settings.other_rate, weight_decay=1e-2),
-    )
-    return State(drawer, finder, copy.deepcopy(drawer), copy.deepcopy(finder), optimizers)
-
-
-def use_threads() -> int:
-    """Let torch use the CPUs this task was given (OMP_NUM_THREADS), or all; their number."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    count = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+    cpus = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+    return max(1, cpus // processes)
+
+
+def use_threads(processes: int = 1) -> int:
+    """Let torch use as many threads as ``threads_for`` says; their number."""
+    count = threads_for(processes)
     torch.set_num_threads(count)
     cv2.setNumThreads(1)
     return count
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 natively; elsewhere it would be slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _save(path: Path, data: dict[str, Any]) -> None:
-    """Write tensors and plain values to a file, whole or not at all."""
-    stream = io.BytesIO()
-    torch.save(data, stream)
-    write_file(path, stream.getvalue())
-
-
-def write_checkpoint(path: Path, state: State) -> None:
-    """Write everything a resumed training needs.
-
-    Raises:
-        TryAgainError: the disk refuses; the former checkpoint is intact.
-    """
-    data = {
-        "modules": {name: module.state_dict() for name, module in state.modules().items()},
-        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
-        "step": state.step,
-        "seconds": state.seconds,
-        "history": state.history,
-        "error_scale": state.error_scale,
-        "measured_at_s": state.measured_at_s,
-    }
-    _save(path, data)
-
-
-def read_checkpoint(path: Path, state: State) -> bool:
-    """Go on from a checkpoint, if there is one; only plain tensors and numbers are accepted.
-
-    Raises:
-        TruthError: it is damaged, or of a network for other points.
-    """
-    if not path.is_file():
-        return False
-    try:
-        with ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise BadZipFile(f"checksum of {broken} differs")
-        data = torch.load(path, weights_only=True, map_location="cpu")
-        _restore(state, data)
-    except (OSError, BadZipFile, zlib.error, RuntimeError, KeyError, ValueError) as error:
-        raise TruthError(
-            f"{path}: cannot be gone on from: {str(error).splitlines()[0]}; remove "
-            f"{path.parent} to start this training anew"
-        ) from error
-    return True
-
-
-def _restore(state: State, data: Mapping[str, Any]) -> None:
-    for name, module in state.modules().items():
-        module.load_state_dict(data["modules"][name])
-    for optimizer, saved in zip(state.optimizers, data["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    state.step, state.seconds = data["step"], data["seconds"]
-    state.history = data["history"]
-    state.error_scale, state.measured_at_s = data["error_scale"], data["measured_at_s"]
-
-
-def load_weights(state: State, weights: Mapping[str, Tensor]) -> int:
-    """Warm start: take over every weight that fits by name and shape; how many did."""
-    taken = 0
-    for part, modules in (
-        ("drawer", (state.drawer, state.average_drawer)),
-        ("finder", (state.finder, state.average_finder)),
-    ):
-        own = modules[0].state_dict()
-        fitting = {
-            name: weights[f"{part}.{name}"]
-            for name, value in own.items()
-            if f"{part}.{name}" in weights and weights[f"{part}.{name}"].shape == value.shape
-        }
-        for module in modules:
-            module.load_state_dict(fitting, strict=False)
-        taken += len(fitting)
-    return taken
 
 
 def _average(average: nn.Module, network: nn.Module, step: int) -> None:
@@ -218,20 +83,30 @@ def _average(average: nn.Module, network: nn.Module, step: int) -> None:
                 mean.copy_(value)
 
 
-def train_step(
-    state: State, batch: Batch, index: CurveIndex, *, bfloat16: bool, rate: float
-) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How a step is taken: what is lost by, with whom, and in which numbers."""
+
+    index: CurveIndex
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    peers: Peers = ALONE
+    share: float = 1.0
+    bfloat16: bool = False
+
+
+def train_step(state: State, batch: Batch, learning: Learning, *, rate: float) -> float:
     """One step of both networks at ``rate`` of the full learning rate; the drawer's loss."""
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("full_lr", group["lr"]) * rate
         optimizer.zero_grad()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=learning.bfloat16):
         drawing = state.drawer(batch.crops, batch.starts)
         seen = state.finder(batch.wholes)
-    loss, _ = drawing_loss(drawing, batch.targets, index)
+    loss, _ = drawing_loss(drawing, batch.targets, learning.index, learning.weights)
     found = finder_loss(seen, batch.centres, batch.sides, batch.present)
     (loss + found).backward()  # type: ignore[no-untyped-call]
+    learning.peers.add_gradients((state.drawer, state.finder), learning.share)
     for optimizer in state.optimizers:
         optimizer.step()
     state.step += 1
@@ -242,7 +117,10 @@ def train_step(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """Everything fixed during one training."""
+    """Everything fixed during one training.
+
+    peers: all processes that train together; processes_here: those that share this task's CPUs.
+    """
 
     settings: Settings
     dataset: Dataset
@@ -250,6 +128,8 @@ class Course:
     plates: Mapping[str, PlateInfo]
     folder: Path
     report: Report
+    peers: Peers = ALONE
+    processes_here: int = 1
 
     @property
     def checkpoint(self) -> Path:
@@ -258,7 +138,7 @@ class Course:
 
     def share(self, state: State) -> float:
         """How much of the budget is used, 0-1."""
-        return min(1.0, state.seconds / self.settings.budget_s)
+        return min(1.0, state.seconds / state.budget_s(self.settings))
 
     def measure(self, state: State, index: CurveIndex) -> HeldOut:
         """Predict the held-out shots with the averaged networks and the other shots' prior."""
@@ -291,120 +171,200 @@ def _clock(seconds: float) -> str:
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
+def _measure(course: Course, state: State, index: CurveIndex) -> dict[str, float | None]:
+    """Errors on the held-out shots as process 0 measures them, for a row of the history."""
+    tracks, curves = None, None
+    if course.peers.leads:
+        tracks, curves = _errors(course, course.measure(state, index))
+    tracks, curves = course.peers.agree(tracks, curves)
+    return {"validation_tracks_px": tracks, "validation_curves_px": curves}
+
+
 def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
     """End of the first phase: measure, calibrate, keep the predictions for the report."""
-    began = time.monotonic()
-    held_out = course.measure(state, index)
-    state.error_scale = held_out.error_scale()
+    began, peers = time.monotonic(), course.peers
     state.measured_at_s = state.seconds
-    state.seconds += time.monotonic() - began
-    _save(
-        course.folder / "held_out.pt",
-        {
-            "values": torch.from_numpy(held_out.values),
-            "visible": torch.from_numpy(held_out.visible),
-            "expected": torch.from_numpy(held_out.expected),
-            "actual": torch.from_numpy(held_out.actual),
-            "rows": [[example.shot, example.frame] for example in held_out.examples],
-        },
-    )
+    scale = None
+    if peers.leads:
+        held_out = course.measure(state, index)
+        scale = held_out.error_scale()
+        save(
+            course.folder / "held_out.pt",
+            {
+                "values": torch.from_numpy(held_out.values),
+                "visible": torch.from_numpy(held_out.visible),
+                "expected": torch.from_numpy(held_out.expected),
+                "actual": torch.from_numpy(held_out.actual),
+                "rows": [[example.shot, example.frame] for example in held_out.examples],
+            },
+        )
+        write_weights(course.folder / "unseen.npz", state)
+    state.error_scale, seconds = peers.agree(scale, state.seconds + time.monotonic() - began)
+    state.seconds = seconds or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """How an attempt begins: from a checkpoint or not, with how many weights of another model."""
+    """How an attempt begins: from a checkpoint or not, with what of another model."""
 
     resumed: bool
     step: int
     seconds: float
     threads: int
-    taken: int
+    taken: Taken | None
 
 
 def train(
     course: Course,
     *,
-    init_weights: Mapping[str, Tensor] | None = None,
+    source: Source | None = None,
     on_start: Callable[[Start], None] | None = None,
 ) -> State:
     """Train until the budget is used; go on from the checkpoint in ``course.folder``.
 
     Args:
-        course: data, settings and folder.
-        init_weights: weights of an earlier package for a warm start.
+        course: data, settings, folder and the other processes.
+        source: another model, for a warm start.
         on_start: told how this attempt begins.
 
     Raises:
         TruthError: nothing to learn from.
-        TryAgainError: the disk refuses a checkpoint.
+        ConfigError: a configured loss has nothing to learn from.
+        TryAgainError: the disk refuses a checkpoint, or another process was lost.
     """
     settings = course.settings
     if not course.dataset.examples:
         raise TruthError("there is no frame to learn from; import ground truth first")
-    threads = use_threads()
+    threads = use_threads(course.processes_here)
     index = CurveIndex.of(course.template)
     state = new_state(settings, course.dataset)
     resumed = read_checkpoint(course.checkpoint, state)
-    taken = 0 if init_weights is None or resumed else load_weights(state, init_weights)
+    taken = None
+    if not resumed:
+        taken = load_weights(state, source, course.template) if source is not None else None
+        check_losses(course, state, index)
+    _start_together(course, state)
     if on_start is not None:
-        start = Start(
-            resumed=resumed,
-            step=state.step,
-            seconds=state.seconds,
-            threads=threads,
-            taken=taken,
+        on_start(
+            Start(
+                resumed=resumed,
+                step=state.step,
+                seconds=state.seconds,
+                threads=threads,
+                taken=taken,
+            )
         )
-        on_start(start)
     phases: Sequence[tuple[float, Dataset]] = [(1.0, course.dataset)]
     if settings.held_out:
         kept = [shot for shot in settings.training_shots if shot not in settings.held_out]
         phases = [(settings.held_out_share, course.dataset.of_shots(kept)), (1.0, course.dataset)]
     for end, dataset in phases:
-        if state.seconds < end * settings.budget_s:
+        if course.share(state) < end:
             _run_phase(course, state, index, dataset, end)
         if end < 1.0 and state.error_scale is None:
             _finish_held_out(course, state, index)
-            write_checkpoint(course.checkpoint, state)
-    write_checkpoint(course.checkpoint, state)
+            _keep(course, state)
+    _keep(course, state)
     return state
+
+
+def _start_together(course: Course, state: State) -> None:
+    """Let all processes hold the same state, or none begin."""
+    peers, batch = course.peers, course.settings.batch
+    if peers.count > batch:
+        raise UsageError(f"{peers.count} processes for batches of {batch}: use {batch} at most")
+    (step,) = peers.agree(float(state.step))
+    if step != state.step:
+        raise TryAgainError(
+            f"process {peers.rank} sees {course.checkpoint} at step {state.step}, process 0 at "
+            f"step {step:.0f}: the file system was not up to date; start all of them again"
+        )
+    peers.follow(tuple(state.modules().values()))
+
+
+def _keep(course: Course, state: State) -> None:
+    """Write a checkpoint, once for all processes, which then hold what is in it."""
+    if course.peers.leads:
+        write_checkpoint(course.checkpoint, state)
+    course.peers.follow(tuple(state.modules().values()))
+
+
+def check_losses(course: Course, state: State, index: CurveIndex) -> None:
+    """Refuse configured losses that a character's truth gives nothing to learn from.
+
+    Found by trying: a loss without a target is exactly 0 on every batch.
+
+    Raises:
+        ConfigError: names them.
+    """
+    wanted = {name for name, weight in course.settings.losses.items() if weight > 0}
+    if not wanted:
+        return
+    with ThreadPoolExecutor(1) as pool, torch.no_grad():
+        for number in range(3):
+            batch = course.dataset.batch((course.settings.seed, number), 2, pool)
+            drawing = state.drawer(batch.crops, batch.starts)
+            _, values = drawing_loss(drawing, batch.targets, index)
+            wanted -= {name for name, value in values.items() if value != 0.0}
+    if wanted:
+        raise ConfigError(
+            f"characters/{course.template.character}.yaml: training.losses: nothing in this "
+            f"character's ground truth is a target of {', '.join(sorted(wanted))} (its shapes: "
+            f"{', '.join(shape.name for shape in course.template.shapes) or 'none'}); remove "
+            "them, or set them to 0"
+        )
 
 
 def _run_phase(
     course: Course, state: State, index: CurveIndex, dataset: Dataset, end: float
 ) -> None:
-    """Train on one data set until ``end`` of the budget."""
-    settings, bfloat16 = course.settings, has_fast_bfloat16()
+    """Train on one data set until ``end`` of the budget, or until measuring says it is enough."""
+    settings, peers = course.settings, course.peers
+    own = slice_of(settings.batch, peers.rank, peers.count)
+    learning = Learning(
+        index=index,
+        weights=WEIGHTS | dict(settings.losses),
+        peers=peers,
+        share=len(own) / settings.batch,
+        bfloat16=has_fast_bfloat16(),
+    )
     # Pictures are varied by all threads, then learned from by all threads. A thread that works
     # ahead would take a core from torch, whose threads wait for one another thousands of times.
     pool = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="batch")
     began, before = time.monotonic(), state.seconds
+
+    def clock() -> float:
+        return peers.agree(before + time.monotonic() - began)[0] or 0.0
+
     saved = validated = said = state.seconds
-    loss = None
+    loss, cost = None, None
     measures = end < 1.0
     try:
         while course.share(state) < end:
-            half_cosine = 0.5 + 0.5 * math.cos(math.pi * course.share(state))
-            rate = max(half_cosine, 0.01) * min(1.0, (state.step + 1) / WARM_UP_STEPS)
-            batch = dataset.batch((settings.seed, state.step), settings.batch, pool)
-            value = train_step(state, batch, index, bfloat16=bfloat16, rate=rate)
+            if measures and stalled(state.history, settings.patience):
+                course.report(course.share(state), "the held-out error falls no more: going on")
+                break
+            rate = learning_rate(course.share(state), state.step)
+            batch = dataset.batch((settings.seed, state.step), len(own), pool, first=own.start)
+            value = train_step(state, batch, learning, rate=rate)
             loss = value if loss is None else 0.95 * loss + 0.05 * value
-            state.seconds = before + time.monotonic() - began
+            state.seconds = clock()
             row: dict[str, Any] = {
                 "seconds": state.seconds,
                 "step": state.step,
                 "loss": loss,
                 "learning_rate": settings.matrix_rate * rate,
             }
-            if measures and state.seconds - validated > VALIDATE_SHARE * settings.budget_s:
-                tracks, curves = _errors(course, course.measure(state, index))
-                row |= {"validation_tracks_px": tracks, "validation_curves_px": curves}
-                validated = state.seconds = before + time.monotonic() - began
+            if measures and state.seconds - validated > measure_every(settings.budget_s, cost):
+                row |= _measure(course, state, index)
+                validated = clock()
+                cost, state.seconds = validated - state.seconds, validated
             if len(row) > 4 or state.seconds - said > min(10.0, settings.budget_s / 50):
                 said = state.seconds
                 state.history.append(row)
                 course.report(course.share(state), _line(course, state))
             if state.seconds - saved > min(CHECKPOINT_EVERY_S, settings.budget_s / 10):
-                write_checkpoint(course.checkpoint, state)
+                _keep(course, state)
                 saved = state.seconds
     finally:
         pool.shutdown()
@@ -419,4 +379,4 @@ def _line(course: Course, state: State) -> str:
         for name in ("tracks", "curves"):
             value = measured[-1][f"validation_{name}_px"]
             text += f"  held-out {name} " + ("unknown" if value is None else f"{value:.2f} px")
-    return f"{text}  {_clock(course.settings.budget_s - state.seconds)} left"
+    return f"{text}  {_clock(state.budget_s(course.settings) - state.seconds)} left"

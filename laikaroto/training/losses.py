@@ -7,6 +7,7 @@ artist only cares for them as a guide; less still, and heads turned to the side 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -138,14 +139,18 @@ def _importance(targets: Targets) -> Tensor:
 
 
 def drawing_loss(
-    drawing: Drawing, targets: Targets, index: CurveIndex
+    drawing: Drawing,
+    targets: Targets,
+    index: CurveIndex,
+    weights: Mapping[str, float] = WEIGHTS,
 ) -> tuple[Tensor, dict[str, float]]:
-    """The weighted sum of all losses of ``WEIGHTS``, and each one's value.
+    """The sum of all losses, each by its weight, and each one's own value.
 
     Args:
         drawing: of B crops, from one or more starts each.
         targets: of the B crops.
         index: segments of the template.
+        weights: of the losses, by name; the registered ones as they are.
     """
     heat = heat_loss(drawing.heat, targets, _importance(targets))
     targets = targets.repeat(drawing.xy.shape[1] // len(targets.xy))
@@ -173,7 +178,7 @@ def drawing_loss(
         / targets.known.sum().clamp_min(1.0),
         "error": error_loss(drawing, targets, index, weight),
     }
-    loss = sum((WEIGHTS[name] * value for name, value in losses.items()), torch.zeros(()))
+    loss = sum((weights[name] * value for name, value in losses.items()), torch.zeros(()))
     return loss, {name: float(value.detach()) for name, value in losses.items()}
 
 

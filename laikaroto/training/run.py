@@ -2,9 +2,11 @@
 
 dataset.json      what ``prepare`` gathered (``DatasetIndex``)
 dataset/          one small file for each frame
+renders/          one small file for each rendered head
 settings.json     how it is trained; written at the first attempt, kept by the next ones
 checkpoint.pt     where the training can go on from
 held_out.pt       predictions on the held-out shots at the end of the first phase
+unseen.npz        the networks at that moment, which had not seen those shots
 metrics.json      what ``evaluate`` made of them
 """
 
@@ -22,19 +24,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.character.template import CharacterTemplate, read_template
 from laikaroto.config import describe_faults
-from laikaroto.errors import TruthError
+from laikaroto.errors import TruthError, TryAgainError
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.sidecar.files import write_file
+from laikaroto.training.checkpoint import Settings, State, new_state, read_checkpoint
 from laikaroto.training.dataset import Dataset, read_example
-from laikaroto.training.loop import Course, Report, Settings, State, new_state, read_checkpoint
+from laikaroto.training.loop import Course, Report
 from laikaroto.training.mirror import find_mirror
+from laikaroto.training.processes import ALONE, Peers
+from laikaroto.training.renders import read_render
 from laikaroto.training.validate import HeldOut, choose_held_out
 
 
 class DatasetIndex(BaseModel):
     """dataset.json: frames of each shot, their plates, and the sizes they were prepared for.
 
-    truth: digest of what it was made of, so that a change is noticed.
+    truth: digest of what it was made of, so that a change is noticed; renders: names of
+    prepared rendered heads; renders_share: of the training pictures that show one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +52,8 @@ class DatasetIndex(BaseModel):
     mirror: Literal["auto", "never"]
     frames: dict[str, tuple[int, ...]]
     plates: dict[str, dict[str, float]]
+    renders: tuple[str, ...] = ()
+    renders_share: float = 0.0
 
     def plate_infos(self) -> dict[str, PlateInfo]:
         """Plates of each shot."""
@@ -94,40 +102,45 @@ def load_dataset(run: Path, index: DatasetIndex, template: CharacterTemplate) ->
     )
     if index.mirror == "auto":
         dataset.mirror = find_mirror(template, dataset.poses())
+    dataset.renders = [read_render(render_file(run, name)) for name in index.renders]
+    dataset.renders_share = index.renders_share
     return dataset
 
 
-def open_course(run: Path, report: Report, *, choices: Mapping[str, Any] | None = None) -> Course:
+def render_file(run: Path, name: str) -> Path:
+    """Where a prepared rendered head lies."""
+    return run / "renders" / f"{name}.npz"
+
+
+def open_course(
+    run: Path,
+    report: Report,
+    *,
+    choices: Mapping[str, Any] | None = None,
+    peers: Peers = ALONE,
+    processes_here: int = 1,
+) -> Course:
     """Everything a training needs, from its folder.
 
     Args:
         run: the training's working folder, prepared.
         report: told of progress.
-        choices: budget_s, seed and held_out for a first attempt; a later attempt keeps what
-            the first was told, so that its schedule goes on.
+        choices: what a first attempt is told, by names of ``Settings``: budget_s, seed,
+            held_out and, if they are not to be as usual, patience, augmentations, losses; a
+            later attempt keeps what the first was told, so that its schedule goes on.
+        peers: the other processes; all do as process 0 was told.
+        processes_here: how many of them share the CPUs of this task.
     """
     index = read_index(run)
+    if peers.tell(index.truth) != index.truth:
+        raise TryAgainError(
+            f"process {peers.rank} sees another data set in {run} than process 0: the file system "
+            "was not up to date, or the folder is not the same; start all of them again"
+        )
     template = read_template(run / "template.json")
     dataset = load_dataset(run, index, template)
-    path = run / "settings.json"
-    if path.is_file():
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("training_shots", "held_out", "finder_size"):
-            saved[name] = tuple(saved[name])
-        settings = Settings(**saved)
-    elif choices is None:
-        raise TruthError(f"{run}: was not trained yet; run the train step")
-    else:
-        shots = tuple(index.frames)
-        settings = Settings(
-            budget_s=choices["budget_s"],
-            seed=choices["seed"],
-            training_shots=shots,
-            held_out=choices["held_out"] or choose_held_out(shots, dataset),
-            crop_px=index.crop_px,
-            finder_size=index.finder_size,
-        )
-        write_file(path, (json.dumps(asdict(settings), indent=1) + "\n").encode())
+    settings = _settings(run, index, dataset, choices, peers)
+    dataset.probabilities = settings.augmentations
     return Course(
         settings=settings,
         dataset=dataset,
@@ -135,7 +148,41 @@ def open_course(run: Path, report: Report, *, choices: Mapping[str, Any] | None 
         plates=index.plate_infos(),
         folder=run,
         report=report,
+        peers=peers,
+        processes_here=processes_here,
     )
+
+
+def _settings(
+    run: Path,
+    index: DatasetIndex,
+    dataset: Dataset,
+    choices: Mapping[str, Any] | None,
+    peers: Peers,
+) -> Settings:
+    """What the first attempt was told; process 0 writes it down and tells the others."""
+    path = run / "settings.json"
+    text = ""
+    if peers.leads:
+        if not path.is_file():
+            if choices is None:
+                raise TruthError(f"{run}: was not trained yet; run the train step")
+            shots = tuple(index.frames)
+            chosen = Settings(
+                **{
+                    **choices,
+                    "held_out": tuple(choices["held_out"]) or choose_held_out(shots, dataset),
+                    "training_shots": shots,
+                    "crop_px": index.crop_px,
+                    "finder_size": index.finder_size,
+                }
+            )
+            write_file(path, (json.dumps(asdict(chosen), indent=1) + "\n").encode())
+        text = path.read_text(encoding="utf-8")
+    saved = json.loads(peers.tell(text))
+    for name in ("training_shots", "held_out", "finder_size"):
+        saved[name] = tuple(saved[name])
+    return Settings(**saved)
 
 
 def load_trained(course: Course) -> State:
@@ -166,7 +213,7 @@ def read_held_out(course: Course) -> HeldOut | None:
     )
 
 
-def read_weights(package: Path) -> dict[str, torch.Tensor]:
+def read_weights(package: Path, name: str = "weights.npz") -> dict[str, torch.Tensor]:
     """Weights of a model package, for a warm start; plain arrays, nothing is unpickled."""
-    with np.load(package / "weights.npz", allow_pickle=False) as data:
+    with np.load(package / name, allow_pickle=False) as data:
         return {name: torch.from_numpy(data[name]) for name in data.files}

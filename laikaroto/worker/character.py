@@ -10,10 +10,10 @@ import datetime
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from laikaroto import __version__
 from laikaroto.character.flips import check_flips
@@ -23,6 +23,7 @@ from laikaroto.config import parse_duration
 from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
 from laikaroto.model.calibration import ErrorCalibration
+from laikaroto.model.decisions import compare, figures, record_decision
 from laikaroto.model.prior import write_prior
 from laikaroto.plate.exr import PlateHeader
 from laikaroto.plate.reading import read_ahead
@@ -32,6 +33,12 @@ from laikaroto.show import Show
 from laikaroto.sidecar.files import sweep, write_file
 from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.training.meeting import ALONE, Meeting
+from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
+
+if TYPE_CHECKING:
+    from laikaroto.training.loop import Course
+    from laikaroto.training.processes import Peers
 
 Report = Callable[[float, str], None]
 
@@ -86,9 +93,20 @@ def _check_held_out(show: Show, character: str, shots: Sequence[str]) -> None:
 
 
 def truth_digest(show: Show, character: str) -> str:
-    """SHA-256 of the template and all ground truth, and of what they are prepared for."""
+    """SHA-256 of the template, all ground truth and renders, and what they are prepared for.
+
+    Pictures of renders count by size and time: there may be thousands.
+    """
     settings = show.character(character).training
     total = hashlib.sha256(f"{settings.crop_px} {settings.mirror}\n".encode())
+    if folders := show.renders_folders(character):
+        total.update(f"{settings.renders.share}\n".encode())
+        for path in (p for folder in folders for p in sorted(folder.glob("*"))):
+            if path.suffix == ".json":
+                total.update(path.read_bytes())
+            else:
+                found = path.stat()
+                total.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
     shots = show.truth_shots(character)
     for path in (show.template_file(character), *(show.truth_file(character, s) for s in shots)):
         total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -96,14 +114,18 @@ def truth_digest(show: Show, character: str) -> str:
 
 
 def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
-    """Check truth and plates; put small log-encoded pictures into the job's folder."""
+    """Check truth, plates and renders; put small log-encoded pictures into the job's folder."""
+    from laikaroto.training.choices import check_choices
     from laikaroto.training.dataset import finder_size, write_example
+    from laikaroto.training.renders import find_renders, write_renders
     from laikaroto.training.run import DatasetIndex, write_index
 
     settings = show.character(character).training
-    sweep(run, run / "dataset")
+    check_choices(character, settings)
+    sweep(run, run / "dataset", run / "renders")
     template = read_template(show.template_file(character))
     material = gather(show, character)
+    renders = find_renders(show.renders_folders(character), template)
     finder = finder_size(material[0][2].width, material[0][2].height)
     total = sum(len(roto.frames) for roto, _, _ in material)
     done = 0
@@ -115,6 +137,8 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
             )
             done += 1
             report(done / total, f"prepared {roto.shot} frame {frame}")
+    rotos = [roto for roto, _, _ in material]
+    write_renders(run / "renders", renders, template, rotos, crop_px=settings.crop_px)
     write_template(run / "template.json", template)
     write_index(
         run,
@@ -126,8 +150,12 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
             mirror=settings.mirror,
             frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
             plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
+            renders=tuple(render.name for render in renders),
+            renders_share=settings.renders.share if renders else 0.0,
         ),
     )
+    if renders:
+        report(1.0, f"prepared {len(renders)} renders")
 
 
 def train(
@@ -138,49 +166,108 @@ def train(
     init_from: str | None,
     run: Path,
     report: Report,
+    meeting: Meeting = ALONE,
 ) -> None:
-    """Train until the budget is used; goes on where a killed attempt left off."""
-    from laikaroto.training.loop import Start
+    """Train until the budget is used; goes on where a killed attempt left off.
+
+    Args:
+        show: the show.
+        character: who is learned.
+        budget_s: wall time; None for the character's own.
+        init_from: model to begin with, as ``warm_start.find_source`` takes it.
+        run: the job's working folder.
+        report: told of progress.
+        meeting: the processes that train together.
+
+    Raises:
+        TryAgainError: another process was lost, or the disk refuses; start it again.
+    """
+    from laikaroto.training.loop import threads_for
+    from laikaroto.training.processes import together
+
+    def helper(filled: Meeting, number: int) -> Sequence[str]:
+        host, port = filled.place or ("", 0)
+        rank = filled.node * filled.processes + number
+        return [
+            "worker", "train-helper", "--configs", str(show.configs.folder), "--run", str(run),
+            "--character", character, "--rendezvous", f"{host}:{port}", "--rank", str(rank),
+            "--count", str(filled.count),
+        ]  # fmt: skip
+
+    if meeting.node == 0:
+        sweep(run)
+    with together(meeting, helper, threads_for(meeting.processes)) as peers:
+        course, package = _open_course(
+            show, character, budget_s, init_from, run, report, peers, meeting.processes
+        )
+        _train(course, package, report)
+
+
+def help_train(*, run: Path, place: tuple[str, int], rank: int, count: int) -> None:
+    """Be one of several processes of a training; all it is to do comes from the first one."""
     from laikaroto.training.loop import train as train_networks
+    from laikaroto.training.processes import joined, open_store
+    from laikaroto.training.run import open_course
+
+    with joined(open_store(place, hosts=False), rank, count) as peers:
+        train_networks(open_course(run, lambda share, text: None, peers=peers))
+
+
+def _open_course(
+    show: Show, character: str, budget_s: float | None, init_from: str | None, run: Path,
+    report: Report, peers: Peers, processes_here: int,
+) -> tuple[Course, models.ModelPackage | None]:  # fmt: skip
+    """The training, and the model it begins with; none if it goes on from a checkpoint."""
+    from laikaroto.training.choices import check_choices
     from laikaroto.training.run import open_course
 
     settings = show.character(character).training
-    sweep(run)
+    check_choices(character, settings)
+    begun = (run / "checkpoint.pt").is_file()
+    package = find_source(show, character, init_from) if init_from and not begun else None
+    held_out = settings.validation_shots
+    if package is not None and not held_out:
+        held_out = shots_to_hold_out(package, character, show.truth_shots(character))
+    choices = {
+        "budget_s": budget_s or parse_duration(settings.budget),
+        "seed": settings.seed,
+        "held_out": held_out,
+        "patience": settings.patience,
+        "augmentations": settings.augmentations,
+        "losses": settings.losses,
+    }
     course = open_course(
-        run,
-        report,
-        choices={
-            "budget_s": budget_s or parse_duration(settings.budget),
-            "seed": settings.seed,
-            "held_out": settings.validation_shots,
-        },
+        run, report, choices=choices, peers=peers, processes_here=processes_here
     )
-    weights = _initial_weights(show, character, init_from, run) if init_from else None
+    return course, package
+
+
+def _train(course: Course, package: models.ModelPackage | None, report: Report) -> None:
+    from laikaroto.training.loop import Start
+    from laikaroto.training.loop import train as train_networks
+
+    settings, peers, source = course.settings, course.peers, None
+    if package is not None and peers.leads:  # the others take what process 0 has
+        source = open_source(
+            package, course.template.character, settings.held_out, course.folder
+        )
 
     def started(start: Start) -> None:
         text = "starting"
         if start.resumed:
             text = f"going on from the checkpoint at step {start.step}"
-        elif weights is not None:
-            text = f"starting from {init_from} ({start.taken} of {len(weights)} weights fit)"
-        held = ", ".join(course.settings.held_out) or "none: there is only one shot"
+        elif source is not None:
+            text = f"starting from {source.label} ({start.taken})"
+        held = ", ".join(settings.held_out) or "none: there is only one shot"
+        many = f"{peers.count} processes with " if peers.count > 1 else ""
+        threads = f"{start.threads} threads" if start.threads > 1 else "1 thread"
         report(
-            start.seconds / course.settings.budget_s,
-            f"{text}, {start.seconds:.0f} s of {course.settings.budget_s:.0f} s used, "
-            f"{start.threads} threads, held out: {held}",
+            start.seconds / settings.budget_s,
+            f"{text}, {start.seconds:.0f} s of {settings.budget_s:.0f} s used, "
+            f"{many}{threads}, held out: {held}",
         )
 
-    train_networks(course, init_weights=weights, on_start=started)
-
-
-def _initial_weights(show: Show, character: str, wanted: str, run: Path) -> dict[str, Any]:
-    """Weights of an earlier package: ``v003`` or ``current``, of this character."""
-    from laikaroto.training.run import read_weights
-
-    folder = show.models_folder(character)
-    package = models.load_package(folder / models.resolve_version(folder, wanted))
-    write_file(run / "init_from.json", json.dumps({"version": package.version}).encode())
-    return read_weights(package.folder)
+    train_networks(course, source=source, on_start=started)
 
 
 def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
@@ -212,16 +299,6 @@ def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
         report(1.0, "nothing was held out, so there is no figure: import a second shot")
 
 
-def figures(metrics: dict[str, Any]) -> str:
-    """What was measured, for a person; a character may have no curves, or no points."""
-    texts = [
-        f"{name} {metrics[key]:.2f} px"
-        for name, key in (("points", "tracks_mean_px"), ("curves", "curves_mean_px"))
-        if metrics[key] is not None
-    ]
-    return ", ".join(texts) or "nothing visible to measure"
-
-
 def _mean(shots: dict[str, Any], which: str) -> float | None:
     values = [s[which]["mean_px"] for s in shots.values() if s[which]["mean_px"] is not None]
     return sum(values) / len(values) if values else None
@@ -235,6 +312,7 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
     if done.is_file():
         return str(json.loads(done.read_text(encoding="utf-8"))["version"])
     from laikaroto.training.export import export_networks
+    from laikaroto.worker.training_report import write_report
 
     course = open_course(run, report)
     state = load_trained(course)
@@ -243,7 +321,7 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
 
     def stamp(version: str, target: Path) -> None:
         # the page locks the folder it is built in, so it is not built in a build folder
-        page = _write_report(show, course, state, version, run / "report")
+        page = write_report(show, course, state, version, run / "report")
         shutil.copytree(page.parent, target / "report", dirs_exist_ok=True)
 
     version = _published_before(parent, info)
@@ -261,6 +339,8 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
                 write_prior(folder, prior)
             write_template(folder / "template.json", course.template)
             write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
+            if (run / "unseen.npz").is_file():
+                write_file(folder / "unseen.npz", (run / "unseen.npz").read_bytes())
             write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
             report(0.4, "writing the report")
             version = publish(folder, parent, stamp=stamp)
@@ -287,7 +367,8 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
 
 def _model_info(character: str, run: Path, course: Any, state: Any) -> models.ModelInfo:
-    init = run / "init_from.json"
+    path = run / "init_from.json"
+    init = json.loads(path.read_bytes()) if path.is_file() else {"version": None, "learned": []}
     return models.ModelInfo(
         character=character,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -301,7 +382,8 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
         calibration=_calibration(course),
         training_shots=course.settings.training_shots,
         validation_shots=course.settings.held_out,
-        init_from=json.loads(init.read_bytes())["version"] if init.is_file() else None,
+        init_from=init["version"],
+        inherited_shots=tuple(init["learned"]),
     )
 
 
@@ -317,63 +399,6 @@ def _calibration(course: Any) -> ErrorCalibration:
     return fit_calibration(judge_shapes(held_out, course.template, course.plates))
 
 
-def _write_report(show: Show, course: Any, state: Any, version: str, folder: Path) -> Path:
-    from laikaroto.review.training_page import (
-        HistoryRow,
-        Phase,
-        TrainingReport,
-        write_training_page,
-    )
-
-    metrics = json.loads((course.folder / "metrics.json").read_text(encoding="utf-8"))
-    half = state.measured_at_s
-    phases = [Phase(name="learning from all shots", start_s=half or 0.0, end_s=state.seconds)]
-    if half is not None:
-        phases.insert(0, Phase(name="held-out validation", start_s=0.0, end_s=half))
-    return write_training_page(
-        TrainingReport(
-            character=course.template.character,
-            model_version=version,
-            settings={
-                "budget": f"{course.settings.budget_s:.0f} s",
-                "seed": course.settings.seed,
-                "steps": state.step,
-                "crop": f"{course.settings.crop_px} px",
-                "training shots": ", ".join(course.settings.training_shots),
-                "held out": ", ".join(course.settings.held_out) or "none",
-            },
-            history=[HistoryRow(**row) for row in state.history],
-            phases=phases,
-            held_out=course.settings.held_out,
-            validation=metrics["shots"],
-            pictures=_pictures(show, course),
-        ),
-        folder,
-    )
-
-
-def _pictures(show: Show, course: Any) -> Iterator[Any]:
-    """Held-out frames with prediction and truth, one plate in memory at a time."""
-    from laikaroto.review.training_page import ValidationPicture
-    from laikaroto.training.run import read_held_out
-    from laikaroto.training.validate import as_rotos
-
-    held_out = read_held_out(course)
-    if held_out is None:
-        return
-    plates = show.configs.show.plates
-    for shot, (prediction, truth) in as_rotos(held_out, course.template, course.plates).items():
-        sequence = find_sequence(show.plate_template(shot), shot=shot)
-        for frame, rgb in read_ahead(sequence, sorted(truth.frames), plates):
-            yield ValidationPicture(
-                title=f"{shot} frame {frame}",
-                frame=frame,
-                truth=truth,
-                prediction=prediction,
-                rgb=rgb,
-            )
-
-
 def promote(show: Show, *, character: str, run: Path, report: Report) -> None:
     """Make the new model current if it is no worse than the current one on the same frames."""
     try:
@@ -382,27 +407,23 @@ def promote(show: Show, *, character: str, run: Path, report: Report) -> None:
         raise ModelError(f"{run}: holds no packaged model; run the package step") from error
     folder = show.models_folder(character)
     current = models.current_version(folder)
-    if current is not None and current != version:
+    reason = "the first model"
+    if current == version:
+        models.promote(folder, version)  # verifies it again; what was decided stays
+        report(1.0, f"{version} is current")
+        return
+    if current is not None:
         new, old = (models.load_package(folder / v).metrics for v in (version, current))
-        if _is_worse(new, old):
+        found = compare(new, old, new_name=version, old_name=current)
+        reason = found.reason
+        if found.worse:
+            record_decision(folder, version, current=False, reason=reason)
             report(
                 1.0,
-                (
-                    f"{current} stays current: {version} is worse on {', '.join(new['held_out'])} "
-                    f"({figures(new)} against {figures(old)}); "
-                    f"'laikaroto models promote {character} {version}' overrides"
-                ),
+                f"{current} stays current: {reason}; "
+                f"'laikaroto models promote {character} {version}' overrides",
             )
             return
     models.promote(folder, version)
-    report(1.0, f"{version} is current")
-
-
-def _is_worse(new: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Worse on the same held-out frames; models measured on other frames cannot be compared."""
-    if new["held_out"] != old["held_out"] or new["frames"] != old["frames"]:
-        return False
-    for key in ("curves_mean_px", "tracks_mean_px"):  # the second where there are no curves
-        if new[key] is not None and old[key] is not None:
-            return bool(new[key] > old[key])
-    return False
+    record_decision(folder, version, current=True, reason=reason)
+    report(1.0, f"{version} is current: {reason}")

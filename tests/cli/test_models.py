@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from laikaroto.bundled import bundled
 from laikaroto.character.template import template_from, write_template
+from laikaroto.cli.truth import import_truth
+from laikaroto.model.decisions import record_decision
 from laikaroto.model.package import ModelInfo, promote
+from laikaroto.show import Show
 from laikaroto.sidecar.publish import building, publish
-from laikaroto.sidecar.schema import read_roto
+from laikaroto.sidecar.schema import read_roto, write_roto
 
 TRUTH = bundled("sample") / "truth" / "hero" / "tr01.roto.json"
 
@@ -108,3 +112,95 @@ def test_an_unknown_version(laikaroto, sample_configs: Path, models: Path, versi
 def test_an_unknown_character(laikaroto, sample_configs: Path) -> None:
     ran = laikaroto("models", "list", "villain", "--configs", sample_configs)
     assert ran.code == 2 and "unknown character" in ran.err
+
+
+def test_why_a_model_is_not_current_is_shown(laikaroto, sample_configs: Path, models: Path) -> None:
+    record_decision(models, "v002", current=False, reason="v002 is worse than v001 on tr03")
+    ran = laikaroto("models", "list", "hero", "--configs", sample_configs)
+    lines = ran.out.splitlines()
+    assert lines[2].strip() == "not made current: v002 is worse than v001 on tr03"
+    ran = laikaroto("models", "show", "hero", "v002", "--configs", sample_configs)
+    assert "decision.reason: v002 is worse than v001 on tr03" in ran.out
+    assert "decision.current: False" in ran.out
+    # what a person decides is noted as well
+    laikaroto("models", "promote", "hero", "v002", "--configs", sample_configs)
+    laikaroto("models", "rollback", "hero", "--configs", sample_configs)
+    ran = laikaroto("models", "list", "hero", "--configs", sample_configs, "--json")
+    decisions = [row["decision"] for row in json.loads(ran.out)["models"]]
+    assert decisions[0] is None
+    assert decisions[1]["reason"] == "rolled back to v003 with 'models rollback'"
+    assert decisions[1]["current"] is False
+
+
+@pytest.fixture
+def taught(sample_configs: Path) -> Show:
+    """Two shots learned; a third one published as a model would, unsure of two frames."""
+    show = Show.open(sample_configs)
+    files = [TRUTH.with_name(f"{shot}.roto.json") for shot in ("tr01", "tr02")]
+    import_truth(show, character="hero", files=files)
+    roto = read_roto(TRUTH.with_name("tr03.roto.json"))
+    unsure = sorted(roto.frames)[:2]
+    shapes = {
+        name: replace(shape, frames={
+            frame: replace(at, expected_error_px=4.0 if frame in unsure else 0.2)
+            for frame, at in shape.frames.items()
+        })
+        for name, shape in roto.shapes.items()
+    }  # fmt: skip
+    parent = show.sidecar_folder("tr03", "hero", "v001").parent
+    with building(parent) as folder:
+        write_roto(folder / "roto.json", replace(roto, shapes=shapes, version="v001"))
+        publish(folder, parent)
+    return show
+
+
+def test_suggest_names_the_frames_that_would_teach_most(laikaroto, taught: Show) -> None:
+    configs = taught.configs.folder
+    ran = laikaroto("models", "suggest", "hero", "--count", "3", "--configs", configs, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    frames = sorted(read_roto(TRUTH.with_name("tr03.roto.json")).frames)
+    assert found["frames"] == len(frames) and found["notes"] == []
+    rows = found["suggestions"]
+    assert [row["rank"] for row in rows] == [1, 2, 3]
+    assert rows[0]["shot"] == "tr03" and rows[0]["frame"] in frames[:2]
+    assert rows[0]["expected_px"] == pytest.approx(4.0) and rows[0]["novelty"] > 0.001
+    assert rows[0]["nearest"][0] in ("tr01", "tr02")
+    assert 1 >= rows[0]["share"] > rows[1]["share"] > 0
+    text = laikaroto("models", "suggest", "hero", "tr03", "--configs", configs).out
+    assert f"looked at {len(frames)} frames of 1 shots" in text
+    assert f"  1. tr03 frame {rows[0]['frame']} (v001)" in text
+    assert "expected error 4.00 px, most on" in text
+
+
+def test_suggest_leaves_out_what_is_learned_or_does_not_fit(laikaroto, taught: Show) -> None:
+    configs = taught.configs.folder
+    parent = taught.sidecar_folder("ta01", "hero", "v001").parent
+    with building(parent) as folder:
+        (folder / "roto.json").write_text('{"schema": "something else"}')
+        publish(folder, parent)
+    import_truth(taught, character="hero", files=[TRUTH.with_name("tr03.roto.json")])
+    ran = laikaroto("models", "suggest", "hero", "--configs", configs)
+    assert ran.code == 0 and "looked at 0 frames" in ran.out
+    assert "nothing there is unlike what was learned" in ran.out
+    assert "left out: " in ran.err and "ta01" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["hero", "tr09"], 2, "shot 'tr09', character 'hero': nothing is published"),
+        (["villain"], 2, "unknown character"),
+        (["hero", "../x"], 2, "not a usable name"),
+    ],
+)
+def test_suggest_says_what_is_missing(
+    laikaroto, taught: Show, arguments: list[str], code: int, text: str
+) -> None:
+    ran = laikaroto("models", "suggest", *arguments, "--configs", taught.configs.folder)
+    assert ran.code == code and text in ran.err
+
+
+def test_suggest_before_any_truth(laikaroto, sample_configs: Path) -> None:
+    ran = laikaroto("models", "suggest", "hero", "--configs", sample_configs)
+    assert ran.code == 1 and "truth import" in ran.err

@@ -155,3 +155,18 @@ def test_doctor_finds_a_damaged_model(laikaroto, sample_configs: Path) -> None:
     checks = json.loads(ran.out)["checks"]
     (bad,) = (c for c in checks if c["what"] == "hero: model" and c["state"] == "problem")
     assert "damaged" in bad["found"] and os.fspath(version) in bad["do"]
+
+
+def test_doctor_checks_what_training_is_told(laikaroto, sample_configs: Path) -> None:
+    path = sample_configs / "characters" / "hero.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("augmentations: {}", "augmentations: {snow: 1}"))
+    ran = laikaroto("doctor", "--configs", sample_configs, "--json")
+    assert states(ran)["hero: training"] == "problem" and "augmentations.snow" in ran.out
+    path.write_text(text.replace("augmentations: {}", "augmentations: {grain: 1}"))
+    ran = laikaroto("doctor", "--configs", sample_configs, "--json")
+    assert "hero: training" not in states(ran)
+    laikaroto("truth", "import", "hero", *TRUTH, "--configs", sample_configs)
+    path.write_text(text.replace("folders: []", "folders: ['{root}/cg']"))
+    ran = laikaroto("doctor", "--configs", sample_configs, "--json")
+    assert states(ran)["hero: renders"] == "problem" and "there is no such folder" in ran.out

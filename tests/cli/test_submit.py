@@ -28,6 +28,9 @@ def test_dry_run_shows_the_bundle_and_writes_nothing(
     assert bundle["steps"][1]["tasks"] == [{"Frame": "1001-1005"}]
     text = laikaroto("submit", "train", "hero", "--dry-run", "--configs", sample_configs)
     assert text.code == 0 and "template.yaml" in text.out and "# train: 1 tasks" in text.out
+    warm = laikaroto("submit", "train", "hero", "--init-from", "villain:current", "--dry-run",
+                     "--json", "--configs", sample_configs)  # fmt: skip
+    assert json.loads(warm.out)[0]["parameters"]["InitFrom"] == "villain:current"
     assert sorted(sample_configs.parent.rglob("*")) == before
 
 

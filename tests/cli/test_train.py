@@ -39,6 +39,18 @@ def test_a_character_is_learned_and_its_model_becomes_current(laikaroto, show: S
     assert data["tracks_mean_px"] > 0
     assert (package.folder / "report" / "index.html").is_file()
     assert ran.err == ""  # --json keeps quiet
+    assert data["decision"]["reason"] == "the first model"
+    assert (package.folder / "unseen.npz").is_file()
+
+
+def test_two_processes_make_a_model(laikaroto, show: Show, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    common = ("--configs", show.configs.folder)
+    ran = laikaroto("train", "boat", "--budget", "1s", "--processes", "2", *common)
+    assert ran.code == 0, ran.err
+    assert "2 processes with 1 thread" in ran.err and "model v001 in" in ran.out
+    info = load_package(show.models_folder("boat") / "v001").info
+    assert info.steps >= 1 and len(info.validation_shots) == 1
 
 
 @pytest.mark.parametrize(
@@ -49,6 +61,10 @@ def test_a_character_is_learned_and_its_model_becomes_current(laikaroto, show: S
         (["boat", "--budget", "0s"], 2, "duration '0s'"),
         (["boat", "--init-from", "v003"], 1, "no model 'v003'; there are: none"),
         (["boat", "--init-from", "current"], 1, "no model 'current'"),
+        (["boat", "--init-from", "ship:v003"], 1, "ship: no model 'v003'; there are: none"),
+        (["boat", "--init-from", "../ship:v003"], 2, "not a usable name"),
+        (["boat", "--init-from", "latest"], 2, "version 'latest' is not of the form v001"),
+        (["boat", "--processes", "0"], 2, "--processes"),
         (["../boat"], 2, "not a usable name"),
     ],
 )

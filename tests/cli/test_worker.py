@@ -12,6 +12,7 @@ import pytest
 
 from laikaroto.errors import PlateError
 from laikaroto.show import Show
+from laikaroto.training.meeting import Meeting
 
 
 @pytest.fixture
@@ -54,6 +55,11 @@ def test_options_reach_the_step(
     assert "published v007" in laikaroto("worker", "publish", *shot).out
     laikaroto("worker", "train", *common, "--budget", "", "--init-from", "")
     assert said["budget_s"] is None and said["init_from"] is None
+    assert said["meeting"] == Meeting()
+    laikaroto("worker", "train", *common, "--nodes", "2", "--rank", "1", "--processes", "3",
+              "--rendezvous", "node01:29500")  # fmt: skip
+    assert said["meeting"] == Meeting(nodes=2, node=1, processes=3, place=("node01", 29500))
+    assert (tmp_path / "run" / "results" / "train" / "node-1.1.json").is_file()
     laikaroto("worker", "train", *common, "--budget", "1m30s", "--init-from", "v002")
     assert said["budget_s"] == 90 and said["init_from"] == "v002"
     assert "packaged v007" in laikaroto("worker", "package", *common).out

@@ -12,6 +12,7 @@ import numpy as np
 from laikaroto.review.training_page import (
     HistoryRow,
     Phase,
+    SuggestedPicture,
     TrainingReport,
     ValidationPicture,
     write_training_page,
@@ -96,6 +97,36 @@ def test_a_picture_of_an_anamorphic_plate_is_unsqueezed(roto: Roto, tmp_path: Pa
     assert views[1] == [2 * x, y, 2 * width, height]
     assert 'transform="scale(2.0 1)"' in wide.read_text()
     assert "transform=" not in square.read_text()
+
+
+def test_what_sets_a_frame_apart_and_what_would_teach_most_is_said(
+    roto: Roto, tmp_path: Path
+) -> None:
+    rgb = np.full((180, 240, 3), 0.18, dtype=np.float32)
+    odd = ValidationPicture(title="ev01", frame=1003, truth=roto, prediction=roto, rgb=rgb,
+                            why=("4 of 9 points are hidden",))  # fmt: skip
+    suggested = (
+        SuggestedPicture(title=f"ev07 v00{i}", frame=1000 + i, prediction=roto, rgb=rgb,
+                         why=(f"expected error {i}.00 px", "<b>pose</b>"))
+        for i in (2, 1)
+    )  # fmt: skip
+    report = make_report(
+        roto, roto, pictures=[odd], suggestions=suggested, notes=["ev09: made with other shapes"]
+    )
+    page = write_training_page(report, tmp_path / "report")
+    text = page.read_text()
+    assert '1. <b>ev01</b> 1003' in text and "4 of 9 points are hidden" in text
+    section = text[text.index("Frames that would teach most") :]
+    assert re.findall(r"(\d)\. <b>(ev07 v00\d)</b> (\d+)", section) == [
+        ("1", "ev07 v002", "1002"), ("2", "ev07 v001", "1001"),
+    ]  # fmt: skip
+    assert "expected error 2.00 px" in section and "&lt;b&gt;pose" in section
+    assert "ev09: made with other shapes" in section
+    assert section.count('<g class="prediction">') == 2 and '<g class="truth">' not in section
+    for image in re.findall(r'<image href="([^"]+)"', section):
+        assert cv2.imread(page.parent / image) is not None
+    none = write_training_page(make_report(roto, roto), tmp_path / "none").read_text()
+    assert "Nothing is published that was not learned already" in none
 
 
 def test_a_frame_with_a_missing_shape_is_the_worst(roto: Roto, tmp_path: Path) -> None:

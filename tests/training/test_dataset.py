@@ -140,7 +140,7 @@ def test_the_truth_lies_on_the_picture_also_on_large_plates(
     x, y = np.arange(620) + 0.5, np.arange(460) + 0.5
     spots = [np.exp(-((x[None] - a) ** 2 + (y[:, None] - b) ** 2) / (2 * 9.0**2)) for a, b in xy]
     monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
-    monkeypatch.setattr(module, "vary", lambda sample, rng, other: sample)
+    monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     dataset, example = dots(tmp_path, xy, np.stack(spots, -1).astype(np.float32))
     assert 0.3 < example.scale < 0.9
     with ThreadPoolExecutor(1) as pool:
@@ -168,7 +168,7 @@ def test_mirrored_pictures_exchange_left_and_right(
     )
     rgb = np.stack([red, 0 * red, blue], -1).astype(np.float32)
     monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
-    monkeypatch.setattr(module, "vary", lambda sample, rng, other: sample)
+    monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     plain, _ = dots(tmp_path, xy, rgb)
     mirror = Mirror(np.array([1, 0, 2, 3]), np.zeros(4, bool))
     dataset = Dataset(plain.examples, tracks=4, crop_px=128, finder=FINDER, mirror=mirror)

@@ -19,6 +19,7 @@ from laikaroto.config import PlateConfig
 from laikaroto.model.convert import write_ir
 from laikaroto.plate.exr import read_rgb
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.training.checkpoint import Settings, new_state
 from laikaroto.training.dataset import Dataset, read_example, write_example
 from laikaroto.training.export import (
     DRAWER_OUTPUTS,
@@ -27,10 +28,11 @@ from laikaroto.training.export import (
     ExportedFinder,
     export_networks,
 )
-from laikaroto.training.loop import Settings, load_weights, new_state, train_step
+from laikaroto.training.loop import Learning, train_step
 from laikaroto.training.losses import CurveIndex
 from laikaroto.training.network import Drawer, Finder
 from laikaroto.training.run import read_weights
+from laikaroto.training.warm_start import Source, load_weights
 
 CROP, FINDER, SCALE = 128, (128, 96), 1.7
 
@@ -68,11 +70,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
         finder_size=FINDER, batch=2,
     )  # fmt: skip
     state = new_state(settings, dataset)
-    index = CurveIndex.of(template)
+    learning = Learning(index=CurveIndex.of(template))
     with ThreadPoolExecutor(1) as pool:
         for step in range(6):
             batch = dataset.batch((1, step), 2, pool)
-            train_step(state, batch, index, bfloat16=False, rate=1.0)
+            train_step(state, batch, learning, rate=1.0)
         batch = dataset.batch((1, 99), 4, pool)
     with torch.no_grad():  # as sure of itself as after hours: sharp heat maps are sensitive
         state.drawer.heat.weight *= 40
@@ -153,7 +155,9 @@ def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -
     weights = read_weights(trained.folder)
     assert len(weights) == len(trained.drawer.state_dict()) + len(trained.finder.state_dict())
     state = new_state(trained.settings, trained.dataset)
-    assert load_weights(state, weights) == len(weights)
+    source = Source(label="v001", weights=weights, template=trained.template)
+    taken = load_weights(state, source, trained.template)
+    assert (taken.whole, taken.by_name, taken.anew) == (len(weights), 0, ())
     for name, value in trained.drawer.state_dict().items():
         assert torch.equal(state.average_drawer.state_dict()[name], value)
 

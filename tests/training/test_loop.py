@@ -13,20 +13,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from laikaroto.errors import TruthError
+from laikaroto.errors import ConfigError, TruthError
 from laikaroto.training import loop
-from laikaroto.training.dataset import Dataset
-from laikaroto.training.loop import (
-    Course,
+from laikaroto.training.checkpoint import (
     Settings,
     State,
-    load_weights,
     new_state,
     read_checkpoint,
-    train,
-    train_step,
     write_checkpoint,
 )
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.loop import Course, Learning, train, train_step
 from laikaroto.training.losses import CurveIndex
 from laikaroto.training.run import load_dataset, read_index
 from laikaroto.training.validate import choose_held_out
@@ -92,10 +89,10 @@ def weights(state: State) -> dict[str, torch.Tensor]:
 
 def test_a_few_steps_on_one_batch_lower_its_loss(course: Course) -> None:
     state = new_state(course.settings, course.dataset)
-    index = CurveIndex.of(FORM)
+    learning = Learning(index=CurveIndex.of(FORM))
     with ThreadPoolExecutor(1) as pool:
         batch = course.dataset.batch((1, 0), 2, pool)
-    found = [train_step(state, batch, index, bfloat16=False, rate=0.3) for _ in range(9)]
+    found = [train_step(state, batch, learning, rate=0.3) for _ in range(9)]
     assert found[-1] < 0.85 * found[0]
     assert state.step == 9
     # the averaged networks, which are what is kept, follow
@@ -113,9 +110,9 @@ def test_held_out_shots_are_measured_first_and_learned_from_later(
     seen: list[tuple[int, set[str]]] = []
     make = Dataset.batch
 
-    def batch(self: Dataset, seed: tuple[int, int], size: int, pool: object):
+    def batch(self: Dataset, seed: tuple[int, int], size: int, pool: object, *, first: int = 0):
         seen.append((seed[1], {example.shot for example in self.examples}))
-        return make(self, seed, size, pool)
+        return make(self, seed, size, pool, first=first)
 
     monkeypatch.setattr(Dataset, "batch", batch)
     course = replace(course, settings=replace(course.settings, held_out=("a1",)))
@@ -135,6 +132,73 @@ def test_held_out_shots_are_measured_first_and_learned_from_later(
     measured = [row for row in state.history if "validation_curves_px" in row]
     assert measured and all(row["seconds"] <= state.measured_at_s for row in measured)
     assert all(row["validation_curves_px"] > 0 for row in measured)
+
+
+def test_an_early_stop_shortens_the_rest_in_proportion(
+    course: Course, ticks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is gained: two measurements end the first phase, and the decay still comes."""
+    monkeypatch.setattr(loop, "_errors", lambda course, held_out: (5.0, 4.0))
+    settings = replace(course.settings, budget_s=60.0, held_out=("a1",), patience=2)
+    said: list[str] = []
+    course = replace(course, settings=settings, report=lambda share, text: said.append(text))
+    state = train(course)
+    assert state.measured_at_s is not None and state.error_scale is not None
+    assert state.measured_at_s < 0.4 * 60.0
+    assert state.budget_s(settings) == pytest.approx(state.measured_at_s / 0.4)
+    assert state.budget_s(settings) <= state.seconds <= state.budget_s(settings) + 2
+    measured = [row for row in state.history if "validation_curves_px" in row]
+    assert len(measured) == 3  # the best, and two that were no better
+    assert "the held-out error falls no more: going on" in said
+    assert 0.4 < state.measured_at_s / state.budget_s(settings) + 1e-9 < 0.41
+    late = state.history[-1]
+    assert course.share(state) == 1.0 and late["seconds"] > state.measured_at_s
+    # a training that was killed after the stop keeps it
+    assert train(course).step == state.step
+
+
+def test_without_patience_the_budget_is_used(
+    course: Course, ticks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_errors", lambda course, held_out: (5.0, 4.0))
+    settings = replace(course.settings, budget_s=12.0, held_out=("a1",), patience=None)
+    state = train(replace(course, settings=settings))
+    assert state.seconds >= 12.0 and state.budget_s(settings) == 12.0
+
+
+def test_a_configured_loss_without_a_target_is_refused(course: Course) -> None:
+    dots = FORM.model_copy(update={"shapes": ()})
+    examples = [
+        replace(e, values=e.values[:2], visible=e.visible[:2], known=e.known[:2])
+        for e in course.dataset.examples
+    ]
+    dataset = Dataset(examples, tracks=2, crop_px=128, finder=course.dataset.finder)
+    losses = {"tangents": 1.0, "points": 2.0, "curve": 0.0}
+    plain = replace(
+        course, template=dots, dataset=dataset, settings=replace(course.settings, losses=losses)
+    )
+    with pytest.raises(ConfigError) as caught:
+        train(plain)
+    assert "characters/boat.yaml: training.losses: nothing in this character's" in str(caught.value)
+    assert "target of tangents (its shapes: none)" in str(caught.value)
+    assert not plain.checkpoint.exists()
+
+
+def test_configured_weights_are_what_is_learned_by(
+    course: Course, ticks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, float]] = []
+    real = loop.drawing_loss
+
+    def drawing_loss(drawing: object, targets: object, index: object, weights: dict[str, float]):
+        seen.append(dict(weights))
+        return real(drawing, targets, index, weights)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "check_losses", lambda *arguments: None)
+    monkeypatch.setattr(loop, "drawing_loss", drawing_loss)
+    settings = replace(course.settings, budget_s=2.0, losses={"visible": 7.0})
+    train(replace(course, settings=settings))
+    assert seen[0] == {**loop.WEIGHTS, "visible": 7.0}
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(
@@ -179,22 +243,6 @@ def test_another_seed_is_another_training(course: Course, ticks: None, tmp_path:
     assert not torch.equal(one["drawer.heat.weight"], other["drawer.heat.weight"])
 
 
-def test_a_warm_start_takes_every_weight(course: Course) -> None:
-    state = new_state(course.settings, course.dataset)
-    other = new_state(replace(course.settings, seed=9), course.dataset)
-    given = {
-        f"{part}.{name}": value
-        for part, module in (("drawer", other.average_drawer), ("finder", other.average_finder))
-        for name, value in module.state_dict().items()
-    }
-    assert load_weights(state, given) == len(given)
-    for part, value in weights(state).items():
-        assert torch.equal(value, given[part.removeprefix("average_")])
-    del given["drawer.heat.weight"]
-    given["drawer.heat.bias"] = torch.zeros(3)
-    assert load_weights(state, given) == len(given) - 1
-
-
 def test_damaged_or_strange_checkpoints_are_told(course: Course, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     state = new_state(course.settings, course.dataset)
@@ -215,7 +263,8 @@ def test_damaged_or_strange_checkpoints_are_told(course: Course, tmp_path: Path)
 
 def _with_more_tracks(dataset: Dataset) -> Dataset:
     return Dataset(
-        [replace(e, values=e.values[[0, *range(9)]], known=e.known[[0, *range(9)]])
+        [replace(e, values=e.values[[0, *range(9)]], known=e.known[[0, *range(9)]],
+                 visible=e.visible[[0, *range(9)]])
          for e in dataset.examples],
         tracks=3, crop_px=dataset.crop_px, finder=dataset.finder,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,7 @@ from laikaroto.errors import (
     SidecarError,
     TruthError,
 )
+from laikaroto.model.decisions import read_decision
 from laikaroto.model.package import ModelInfo, current_version, load_package
 from laikaroto.model.package import promote as make_current
 from laikaroto.show import Show
@@ -294,6 +297,27 @@ def test_it_learns_shapes_that_are_no_face(
     assert f"curves {metrics['curves_mean_px']:.2f} px" in text
 
 
+def test_two_nodes_train_one_model(show: Show, run: Path) -> None:
+    """As a farm starts them: the same command on each, and one of them writes."""
+    do(show, run, "prepare")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    nodes = [
+        start(show, run, "train", "--budget", "1s", "--nodes", "2", "--rank", str(rank),
+              "--rendezvous", place)
+        for rank in (1, 0)
+    ]  # fmt: skip
+    said = [child.communicate(timeout=240) for child in nodes]
+    assert [child.returncode for child in nodes] == [0, 0], said
+    assert all("2 processes with 1 thread" in out for out, _ in said)
+    assert checkpoint(run)["step"] >= 1 and litter(run) == []
+    records = sorted(path.name for path in (run / "results" / "train").iterdir())
+    assert records == ["all.1.json", "node-1.1.json"]
+    text = do(show, run, "evaluate", "package")
+    assert "packaged v001" in text
+
+
 def test_a_full_disk_ends_a_training_with_try_again(show: Show, run: Path) -> None:
     do(show, run, "prepare")
     child = start(show, run, "train", "--budget", "1s", limit=1_000_000)
@@ -348,15 +372,81 @@ def _check_warm_start(show: Show, run: Path) -> None:
     with np.load(show.models_folder(CHARACTER) / "v002" / "weights.npz") as data:
         count = len(data.files)
     text = do(show, run, "prepare", "train", budget_s=0.001, init_from="current")
-    assert f"starting from current ({count} of {count} weights fit)" in text
-    assert json.loads((run / "init_from.json").read_text()) == {"version": "v002"}
+    assert f"starting from v002 ({count} of {count} weights fit)" in text
+    noted = json.loads((run / "init_from.json").read_text())
+    assert noted == {"version": "v002", "learned": ["only"]}
 
 
 def test_an_unknown_model_to_start_from(show: Show, run: Path) -> None:
     do(show, run, "prepare")
-    with pytest.raises(ModelError, match="no model 'v007'"):
-        do(show, run, "train", init_from="v007")
-    assert not (run / "checkpoint.pt").exists()
+    for wanted, text in (("v007", "boat: no model 'v007'"), ("ship:v001", "ship: no model")):
+        with pytest.raises(ModelError, match=text):
+            do(show, run, "train", init_from=wanted)
+    assert not (run / "checkpoint.pt").exists() and not (run / "settings.json").exists()
+
+
+def test_a_warm_start_does_not_know_what_it_is_measured_on(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights from before the held-out shot was learned are the ones that are used."""
+    seconds = itertools.count()  # two steps, then two with the held-out shot
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    text = do(show, run, "prepare", "train", "evaluate", "package", "promote", budget_s=5.0)
+    first = load_package(show.models_folder(CHARACTER) / "v001")
+    (held,) = first.info.validation_shots
+    assert f"held out: {held}" in text and first.info.inherited_shots == ()
+    again = show.work_folder("again")
+    text = do(show, again, "prepare", "train", "evaluate", "package", budget_s=0.001,
+              init_from="current")  # fmt: skip
+    assert "starting from v001 (" in text
+    with np.load(first.folder / "unseen.npz") as unseen, np.load(first.folder / "weights.npz") as w:
+        assert any(not np.array_equal(unseen[name], w[name]) for name in w.files)
+        assert unseen.files == w.files
+    second = load_package(show.models_folder(CHARACTER) / "v002")
+    other = ({"a1", "a2"} - {held}).pop()
+    assert second.info.init_from == "v001" and second.info.inherited_shots == (other,)
+    assert second.info.validation_shots == (held,)
+    # whoever holds out what those weights know as well is told
+    with pytest.raises(ModelError, match=f"has learned {other}, which this training holds out"):
+        third = show.work_folder("third")
+        do(configure(show, validation_shots=[other]), third, "prepare", "train", init_from="v001")
+    # the points of another character count for nothing there
+    shutil.copytree(show.models_folder(CHARACTER), show.models_folder("ship"))
+    path = show.configs.folder / "characters" / "ship.yaml"
+    path.write_text(yaml.safe_dump({"name": "ship"}))
+    fourth = show.work_folder("fourth")
+    text = do(show, fourth, "prepare", "train", budget_s=0.001, init_from="ship:v001")
+    assert "weights fit)" in text
+
+
+def test_unknown_augmentations_are_refused_before_anything_is_prepared(
+    show: Show, run: Path
+) -> None:
+    changed = configure(show, augmentations={"snow": 0.5}, losses={"beauty": 1.0})
+    refused(changed, run, ConfigError, "training.augmentations.snow", "training.losses.beauty")
+
+
+def test_renders_are_prepared_and_learned_from(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = show.root / "cg"
+    folder.mkdir()
+    (folder / "r1.json").write_text(json.dumps({"points": {"bow": [20, 60], "stern": [80, 60]}}))
+    plain = steps.truth_digest(show, CHARACTER)
+    changed = configure(show, renders={"folders": ["{root}/cg"], "share": 0.9})
+    refused(changed, run, TruthError, "r1.json: wanted r1.exr or r1.png", "2 points are seen")
+    assert steps.truth_digest(changed, CHARACTER) != plain
+    monkeypatch.setattr("laikaroto.training.renders.LEAST_POINTS", 2)  # the boat has two
+    picture = np.zeros((100, 120, 4), np.uint8)
+    picture[20:70, 15:90] = (40, 90, 200, 255)
+    cv2.imwrite(str(folder / "r1.png"), picture)
+    text = do(changed, run, "prepare", "train", "evaluate", "package", budget_s=0.001)
+    assert "prepared 1 renders" in text
+    assert [path.name for path in (run / "renders").iterdir()] == ["cg.000000.npz"]
+    page = show.models_folder(CHARACTER) / "v001" / "report" / "index.html"
+    assert "1, on 90% of the pictures" in page.read_text()
+    index = json.loads((run / "dataset.json").read_text())
+    assert index["renders"] == ["cg.000000"] and set(index["frames"]) == {"a1", "a2"}
 
 
 # ---- promote ---------------------------------------------------------------------------------
@@ -396,6 +486,7 @@ def test_the_first_model_becomes_current(show: Show, run: Path) -> None:
         ({"curves_mean_px": 1.1}, "v001"),
         ({"curves_mean_px": 1.1, "frames": 4}, "v002"),  # other frames cannot be compared
         ({"curves_mean_px": 1.1, "held_out": ["a2"]}, "v002"),
+        ({"curves_mean_px": 1.1, "shots": {"a1": {"frames": {"1009": {}}}}}, "v002"),
         ({"curves_mean_px": 0.9, "tracks_mean_px": 9.0}, "v002"),
         ({"curves_mean_px": None, "tracks_mean_px": None}, "v002"),
     ],
@@ -409,8 +500,11 @@ def test_a_model_becomes_current_if_it_is_no_worse_on_the_same_frames(
     text = do(show, run, "promote")
     assert current_version(show.models_folder(CHARACTER)) == current
     if current == "v001":
-        assert "v001 stays current: v002 is worse on a1" in text
+        assert "v001 stays current: v002 is worse than v001 on a1, 3 frames" in text
         assert "curves 1.10 px" in text and "models promote boat v002" in text
+    decision = read_decision(show.models_folder(CHARACTER), "v002")
+    assert decision is not None and decision.current is (current == "v002")
+    assert ("v002 is worse than v001 on a1" in decision.reason) is (current == "v001")
     do(show, run, "promote")  # again: nothing new
     assert current_version(show.models_folder(CHARACTER)) == current
 

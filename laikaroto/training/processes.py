@@ -1,0 +1,252 @@
+"""Several processes that train one model together, on one host or on several.
+
+Every process holds the same networks, learns from its own slice of each batch, and adds its
+gradients to those of the others (gloo, over TCP). Process 0 leads: its clock, its measurements
+and its checkpoints are everyone's, so all take the same decisions at the same step. When one is
+lost, the others end with TryAgainError: started again, they go on from the last checkpoint,
+with as many processes as there are then.
+
+Gradients are summed explicitly, in one message a step, rather than by DistributedDataParallel:
+two networks and two optimisers share the step, and the running statistics of batch
+normalisation travel with them. Normalisation itself is local to a process (torch has no
+synchronised one on CPUs, and its dozens of messages a step would cost more than they bring);
+the running statistics, which are what inference uses, are averaged over all processes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from laikaroto.errors import TryAgainError
+from laikaroto.training.meeting import Meeting
+
+#: How long the others are waited for at the start: farm tasks do not start at the same moment.
+JOIN_S = 600.0
+#: How long a step of another may take, its measurements and checkpoints included.
+SILENCE_S = 900.0
+
+Store = Any  # torch does not export the types of its stores
+_TCP_STORE: Any = dist.TCPStore  # type: ignore[attr-defined]
+
+
+class Peers:
+    """The other processes of this training, as one of them sees them; alone, they cost nothing."""
+
+    def __init__(self, rank: int = 0, count: int = 1) -> None:
+        """Be process ``rank`` of ``count``; ``joined`` connects them."""
+        self.rank, self.count = rank, count
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process measures, reports and writes."""
+        return self.rank == 0
+
+    def agree(self, *values: float | None) -> tuple[float | None, ...]:
+        """What process 0 says of some numbers; None travels as well."""
+        if self.count == 1:
+            return values
+        told = torch.tensor([math.nan if v is None else v for v in values], dtype=torch.float64)
+        with _contact():
+            dist.broadcast(told, 0)
+        return tuple(None if math.isnan(value) else value for value in told.tolist())
+
+    def tell(self, text: str) -> str:
+        """What process 0 says, as text."""
+        if self.count == 1:
+            return text
+        data = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        (size,) = self.agree(float(len(data)))
+        if not self.leads:
+            data = torch.zeros(int(size or 0), dtype=torch.uint8)
+        with _contact():
+            dist.broadcast(data, 0)
+        return bytes(data.tolist()).decode()
+
+    def add_gradients(self, networks: Sequence[nn.Module], share: float) -> None:
+        """Give every process the gradients of the whole batch.
+
+        Args:
+            networks: after ``backward``; a parameter without gradient counts as 0.
+            share: of the batch that was this process's own.
+        """
+        if self.count == 1:
+            return
+        parameters = [p for network in networks for p in network.parameters()]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        parts = [p.grad for p in parameters if p.grad is not None] + _statistics(networks)
+        flat = torch.cat([part.reshape(-1) for part in parts]) * share
+        with _contact():
+            dist.all_reduce(flat)
+        _spread(flat, parts)
+
+    def follow(self, networks: Sequence[nn.Module]) -> None:
+        """Take the networks of process 0: hosts with other processors round differently."""
+        if self.count == 1:
+            return
+        parts = [p.detach() for n in networks for p in n.parameters()] + _statistics(networks)
+        flat = torch.cat([part.reshape(-1) for part in parts])
+        with _contact():
+            dist.broadcast(flat, 0)
+        if not self.leads:
+            _spread(flat, parts)
+
+
+ALONE = Peers()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _statistics(networks: Sequence[nn.Module]) -> list[Tensor]:
+    """Running statistics and other float buffers."""
+    return [b for n in networks for b in n.buffers() if b.dtype.is_floating_point]
+
+
+def _spread(flat: Tensor, parts: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        start = 0
+        for part in parts:
+            part.copy_(flat[start : start + part.numel()].view(part.shape))
+            start += part.numel()
+
+
+@contextmanager
+def _contact() -> Iterator[None]:
+    """Turn a lost connection into what a farm starts again."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TryAgainError(
+            f"lost contact with another process of this training "
+            f"({_first_line(error)}); start it again: it goes on from its last checkpoint"
+        ) from error
+
+
+@contextmanager
+def joined(store: Store, rank: int, count: int) -> Iterator[Peers]:
+    """Be connected with the other processes.
+
+    Raises:
+        TryAgainError: they did not come in time.
+    """
+    try:
+        store.set(f"here/{rank}", "yes")
+        dist.init_process_group(
+            "gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=SILENCE_S)
+        )
+    except (RuntimeError, OSError) as error:
+        raise TryAgainError(
+            f"process {rank} of {count} did not meet the others within {JOIN_S:.0f} s "
+            f"({_first_line(error)}); start all of them again"
+        ) from error
+    try:
+        yield Peers(rank, count)
+    finally:
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+def open_store(place: tuple[str, int] | None, *, hosts: bool) -> Store:
+    """The place where processes meet.
+
+    Args:
+        place: host and port; None for some free port of this host.
+        hosts: whether this process is the one that listens there.
+
+    Raises:
+        TryAgainError: it cannot listen there, or nobody does in time.
+    """
+    host, port = place or ("127.0.0.1", 0)
+    if host in ("localhost", "127.0.0.1", "::1"):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may point elsewhere
+    try:
+        return _TCP_STORE(
+            host,
+            port,
+            is_master=hosts,
+            wait_for_workers=False,
+            timeout=timedelta(seconds=JOIN_S),
+        )
+    except (RuntimeError, OSError) as error:
+        raise TryAgainError(
+            f"cannot {'listen at' if hosts else 'reach'} {host}:{port}, where the processes of "
+            f"this training meet ({_first_line(error)}); start all of them again"
+        ) from error
+
+
+@contextmanager
+def together(
+    meeting: Meeting, command: Callable[[Meeting, int], Sequence[str]], threads: int
+) -> Iterator[Peers]:
+    """Train with all processes of a rendezvous; this one is the first of its node.
+
+    The other processes of the node are started here and end with this one: a helper that loses
+    contact gives up by itself, and none is left behind. Their errors go to standard error.
+
+    Args:
+        meeting: who takes part.
+        command: arguments for ``python -m laikaroto`` of the helper with this number on its
+            node; it is given the meeting with its place filled in.
+        threads: of each helper.
+
+    Raises:
+        TryAgainError: the others did not come, or one was lost.
+    """
+    if meeting.count == 1:
+        yield ALONE
+        return
+    store = open_store(meeting.place, hosts=meeting.node == 0)
+    place = meeting.place or ("127.0.0.1", store.port)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(1, meeting.processes):
+            arguments = command(replace(meeting, place=place), number)
+            running.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "laikaroto", *arguments],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            )
+        first = meeting.node * meeting.processes
+        _await_helpers(store, {first + 1 + i: one for i, one in enumerate(running)})
+        with joined(store, first, meeting.count) as peers:
+            yield peers
+    finally:
+        for helper in running:
+            helper.kill()
+            helper.wait()
+
+
+def _await_helpers(store: Store, helpers: Mapping[int, subprocess.Popen[bytes]]) -> None:
+    """Wait until the helpers, by rank, are there; one that cannot start must not be waited for."""
+    until = time.monotonic() + JOIN_S
+    missing = dict(helpers)
+    while missing:
+        for rank, helper in list(missing.items()):
+            if store.check([f"here/{rank}"]):
+                del missing[rank]
+            elif helper.poll() is not None or time.monotonic() > until:
+                raise TryAgainError(
+                    f"process {rank}, a helper on this host, did not come to train along "
+                    f"(exit code {helper.poll()}); its own message is above"
+                )
+        time.sleep(0.05)
