@@ -117,4 +117,6 @@ class Format:
 
 
 #: In the order of ``--help``. The name is that of the module.
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "nuke": Format(name="nuke", label="Nuke", suffixes=(".nk",), reads=True, writes=True),
+}
