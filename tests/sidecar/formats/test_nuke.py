@@ -418,9 +418,9 @@ def test_a_hundred_megabytes_of_junk_are_not_even_read(tmp_path: Path) -> None:
         read(path, ANY)
 
 
-@pytest.mark.parametrize("limit", ["MAX_WORDS", "MAX_MARKS"])
+@pytest.mark.parametrize("limit", ["MAX_WORDS", "MAX_MARKS", "MAX_NODES"])
 def test_words_and_braces_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     monkeypatch.setattr(script_module, limit, 20)
-    assert "more than 20" in fault(tmp_path, text_of(SQUARE))
+    assert "more than 20" in fault(tmp_path, text_of(SQUARE) * 21)

@@ -25,13 +25,21 @@ Tree: TypeAlias = "float | str | list[Tree]"
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 64
-MAX_MARKS = 8_000_000
-MAX_WORDS = 8_000_000
+MAX_MARKS = 4_000_000
+MAX_WORDS = 6_000_000
+MAX_NODES = 10_000
+#: How far a line is looked back at: without an end, long lines cost their square.
+_LOOK_BACK = 2_000
+_LONGEST_CLASS = 100
+_KNOBS = frozenset(
+    ("name", "curves", "tracks", "format", "inputs", "disable", "first_frame", "last_frame")
+)
 
 _MARK = re.compile(r"\\.|[{}]", re.DOTALL)
 _KNOB_MARK = re.compile(r'\\.|[{}"\n]', re.DOTALL)
 _WORD = re.compile(r'[{}]|"((?:\\.|[^"\\])*)"|(?:\\.|[^\s{}\\])+', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_COMMENT = re.compile(r"[ \t]*#")
 _HEX_FLOAT = re.compile(r"x[0-9a-fA-F]{8}")
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _FLOAT32 = struct.Struct(">f")
@@ -44,14 +52,12 @@ class Node:
     Attributes:
         kind: its class, ``Roto``.
         name: as artists see it, ``Roto1``; the class where the node has none.
-        knobs: name of each knob to the text of its value.
-        line: where it starts in the file, from 1.
+        knobs: name of each knob of ``_KNOBS`` it has to the text of its value.
     """
 
     kind: str
     name: str
     knobs: Mapping[str, str]
-    line: int
 
 
 def read_text(path: Path) -> str:
@@ -86,14 +92,16 @@ def find_nodes(text: str, kinds: frozenset[str], *, path: Path) -> list[Node]:
     """The nodes of these classes, in the file's order, those inside groups and gizmos too.
 
     Raises:
-        SidecarError: a brace without its partner, or deeper nesting than ``MAX_DEPTH``.
+        SidecarError: a brace without its partner, deeper nesting than ``MAX_DEPTH``, more nodes
+            than ``MAX_NODES``.
     """
-    nodes = []
+    nodes: list[Node] = []
     for kind, start, end in _top_level(text, path):
         if kind in kinds:
-            knobs = dict(_knobs(text[start:end]))
-            name = unquote(knobs.get("name", kind))
-            nodes.append(Node(kind, name, knobs, text.count("\n", 0, start) + 1))
+            knobs = {name: value for name, value in _knobs(text[start:end], path) if name in _KNOBS}
+            nodes.append(Node(kind, unquote(knobs.get("name", kind)), knobs))
+        if len(nodes) > MAX_NODES:
+            raise SidecarError(f"{path}: more than {MAX_NODES} nodes with shapes or tracks")
     return nodes
 
 
@@ -160,9 +168,9 @@ def quote(word: str) -> str:
 
 
 def _number_or_word(word: str) -> float | str:
-    if _HEX_FLOAT.fullmatch(word):
+    if word[0] == "x" and _HEX_FLOAT.fullmatch(word):
         return float(_FLOAT32.unpack(bytes.fromhex(word[1:]))[0])
-    if _DECIMAL.fullmatch(word):
+    if word[0] in "0123456789.+-" and _DECIMAL.fullmatch(word):
         return float(word)
     return _ESCAPED.sub(r"\1", word) if "\\" in word else word
 
@@ -190,20 +198,23 @@ def _top_level(text: str, path: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _class_before(text: str, at: int) -> str:
-    line = text[text.rfind("\n", 0, at) + 1 : at].split()
-    return line[-1] if line else ""
+    words = text[max(0, at - _LONGEST_CLASS) : at].rsplit(None, 1)
+    return words[-1] if words else ""
 
 
 def _in_comment(text: str, at: int) -> bool:
-    return text[text.rfind("\n", 0, at) + 1 : at].lstrip().startswith("#")
+    start = max(0, at - _LOOK_BACK)
+    return _COMMENT.match(text, text.rfind("\n", start, at) + 1 or start) is not None
 
 
-def _knobs(body: str) -> Iterator[tuple[str, str]]:
+def _knobs(body: str, path: Path) -> Iterator[tuple[str, str]]:
     """Name and value text of each knob; a value ends with its line, outside lists and quotes."""
     depth = begin = 0
     quoted = False
-    for match in _KNOB_MARK.finditer(body + "\n"):
+    for count, match in enumerate(_KNOB_MARK.finditer(body + "\n")):
         mark = match[0]
+        if count >= MAX_MARKS:
+            raise SidecarError(f"{path}: more than {MAX_MARKS} lines or braces in one node")
         if mark == '"' and depth == 0:
             quoted = not quoted
         elif quoted or len(mark) > 1:
