@@ -315,6 +315,6 @@ def _write_shape(
 def _places(points: FloatArray, plate: PlateInfo) -> FloatArray:
     """Control points (N, 6), plate px, as Silhouette's places (N, 3, 2)."""
     middle = np.array([plate.width / 2, plate.height / 2])
-    places = (absolute_tangents(points) - middle) / plate.height
+    places: FloatArray = (absolute_tangents(points) - middle) / plate.height
     places[..., 0] *= plate.pixel_aspect
     return places
