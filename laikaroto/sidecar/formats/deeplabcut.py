@@ -14,6 +14,7 @@ from pathlib import Path
 
 from laikaroto.errors import SidecarError
 from laikaroto.shapes.artist import ArtistFile
+from laikaroto.sidecar.formats.against_plate import all_frames, check_frames
 from laikaroto.sidecar.formats.keypoints import (
     Tracks,
     choose,
@@ -57,8 +58,9 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
             if frame in tracks[name]:
                 raise SidecarError(f"{path}: line {line}: frame {frame} is there twice")
             tracks[name][frame] = track_frame(x, y, options, confidence=values.get("likelihood"))
+    notes = check_frames(all_frames(tracks.values()), options.plate, path)
     return ArtistFile(
-        path=path, tool="deeplabcut", size=None, shapes={},
+        path=path, tool="deeplabcut", size=None, shapes={}, notes=notes,
         tracks={name: track for name, track in tracks.items() if track},
     )  # fmt: skip
 

@@ -99,20 +99,6 @@ def video_frame(index: int, plate: PlateInfo | None) -> int:
     return index + (plate.first if plate else 0)
 
 
-def check_size(size: tuple[int, int] | None, options: ReadOptions, path: Path) -> None:
-    """Compare a data set's picture with the plate.
-
-    Raises:
-        SidecarError: they differ.
-    """
-    plate = options.plate
-    if size is not None and plate is not None and size != (plate.width, plate.height):
-        raise SidecarError(
-            f"{path}: pictures are {size[0]}x{size[1]}, the plate is {plate.width}x{plate.height}; "
-            "is it the right shot?"
-        )
-
-
 def choose(found: Iterable[str], wanted: str | None, what: str, path: Path) -> str | None:
     """The one name to read: the only one there is, or the one asked for; None if there is none.
 

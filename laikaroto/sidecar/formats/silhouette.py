@@ -26,6 +26,7 @@ from laikaroto.coords import FloatArray, absolute_tangents, relative_tangents
 from laikaroto.errors import SidecarError
 from laikaroto.shapes.artist import ArtistFile, ArtistShape
 from laikaroto.shapes.records import PlateInfo, Roto, Shape
+from laikaroto.sidecar.formats.against_plate import all_frames, check_frames, check_size
 from laikaroto.sidecar.formats.keyed import keyed_points, visibility_steps
 from laikaroto.sidecar.formats.registry import ReadOptions, WriteOptions
 from laikaroto.sidecar.formats.safe_xml import read_xml
@@ -61,11 +62,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         raise SidecarError(f"{path}: wanted a Silhouette shape file, got <{root.tag}>")
     size = (_whole(root, "width", path), _whole(root, "height", path))
     plate = options.plate
-    if plate is not None and size != (plate.width, plate.height):
-        raise SidecarError(
-            f"{path}: is {size[0]}x{size[1]}, the plate is {plate.width}x{plate.height}; "
-            "is it the right shot?"
-        )
+    check_size(size, plate, path)
     if min(size) < 1:
         raise SidecarError(f"{path}: is {size[0]}x{size[1]}; wanted a picture's size")
     file = _File(
@@ -75,6 +72,8 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
     for layer in root:
         # a single outermost layer stands for the file; several are told apart by their names
         _take(layer, (layer.get("label", "layer"),) if len(root) > 1 else (), False, file)
+    frames = all_frames(shape.frames for shape in file.shapes.values())
+    file.notes += check_frames(frames, plate, path)
     return ArtistFile(
         path=path, tool="silhouette", size=size, shapes=file.shapes, notes=tuple(file.notes)
     )

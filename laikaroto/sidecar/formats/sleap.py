@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from laikaroto.errors import SidecarError, UsageError
 from laikaroto.shapes.artist import ArtistFile
+from laikaroto.sidecar.formats.against_plate import all_frames, check_frames
 from laikaroto.sidecar.formats.keypoints import Tracks, choose, track_frame, video_frame
 from laikaroto.sidecar.formats.registry import ReadOptions
 
@@ -92,7 +93,7 @@ def _read_analysis(file: Any, path: Path, options: ReadOptions) -> ArtistFile:
         f"{path}: SLEAP counts pixel centres at whole numbers since its version 1.1; this was "
         "read as if it did not",
     )  # fmt: skip
-    return _artist(path, points, notes)
+    return _artist(path, points, options, notes)
 
 
 def _read_project(file: Any, path: Path, options: ReadOptions) -> ArtistFile:
@@ -122,7 +123,7 @@ def _read_project(file: Any, path: Path, options: ReadOptions) -> ArtistFile:
             table = tables[int(one["instance_type"])]
             placed = table[int(one["point_id_start"]) : int(one["point_id_end"])]
             _take(placed, names, video_frame(int(row["frame_idx"]), options.plate), points, options)
-    return _artist(path, points, ())
+    return _artist(path, points, options, ())
 
 
 def _take(
@@ -141,7 +142,8 @@ def _score(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _artist(path: Path, points: Tracks, notes: tuple[str, ...]) -> ArtistFile:
+def _artist(path: Path, points: Tracks, options: ReadOptions, notes: tuple[str, ...]) -> ArtistFile:
+    notes += check_frames(all_frames(points.values()), options.plate, path)
     return ArtistFile(
         path=path, tool="sleap", size=None, shapes={},
         tracks={name: track for name, track in points.items() if track}, notes=notes,

@@ -23,9 +23,9 @@ import numpy as np
 from laikaroto.coords import FloatArray
 from laikaroto.errors import SidecarError
 from laikaroto.shapes.artist import ArtistFile, ArtistShape
+from laikaroto.sidecar.formats.against_plate import all_frames, check_frames, check_size
 from laikaroto.sidecar.formats.keypoints import (
     Tracks,
-    check_size,
     choose,
     number,
     read_json,
@@ -47,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         SidecarError: no such files, several sets, a shape whose segments do not join, a plate of
             another size, or values that are none.
     """
-    check_size(_SIZE, options, path)
+    check_size(_SIZE, options.plate, path)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     named = [(match, file) for file in files if (match := _NAME.fullmatch(file.name))]
     if not named:
@@ -63,8 +63,9 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
     for match, file in named:
         if _SETS[match[1]] == chosen:
             _take(file, int(match[3]), shapes, tracks, options)
+    frames = all_frames(shapes.values(), tracks.values())
     return ArtistFile(
-        path=path, tool="wacv2021", size=_SIZE,
+        path=path, tool="wacv2021", size=_SIZE, notes=check_frames(frames, options.plate, path),
         shapes={name: _shape(name, frames, path) for name, frames in sorted(shapes.items())},
         tracks={name: track for name, track in tracks.items() if track},
     )  # fmt: skip

@@ -131,7 +131,7 @@ def test_wrong_coco_files(tmp_path: Path, document: object, wanted: str) -> None
 
 def test_another_size_than_the_plates(tmp_path: Path) -> None:
     plate = PlateInfo(width=640, height=360, first=1, last=2)
-    with pytest.raises(SidecarError, match="pictures are 1280x720, the plate is 640x360"):
+    with pytest.raises(SidecarError, match="format is 1280x720, the plate is 640x360"):
         read_coco(tmp_path, coco_document(), ReadOptions(plate=plate))
 
 

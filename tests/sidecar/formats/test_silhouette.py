@@ -54,7 +54,7 @@ def test_coordinates_layers_and_frames(tmp_path: Path) -> None:
 
 
 def test_pixel_aspect_is_the_plates(tmp_path: Path) -> None:
-    plate = PlateInfo(width=200, height=100, first=1, last=2, pixel_aspect=2.0)
+    plate = PlateInfo(width=200, height=100, first=1001, last=1002, pixel_aspect=2.0)
     shape = read_text(tmp_path, text_of(), ReadOptions(plate=plate)).shapes["head/S"]
     assert shape.frames[1001][1, 0] == pytest.approx(125)
 
@@ -174,7 +174,7 @@ def test_wrong_files_say_where_and_why(tmp_path: Path, text: str, wanted: str) -
 
 
 def test_another_resolution_than_the_plates(tmp_path: Path) -> None:
-    with pytest.raises(SidecarError, match="is 200x100, the plate is 1280x720"):
+    with pytest.raises(SidecarError, match="format is 200x100, the plate is 1280x720"):
         read_text(tmp_path, text_of(), ReadOptions(plate=PLATE))
 
 

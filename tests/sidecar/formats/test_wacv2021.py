@@ -114,5 +114,5 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
         read(LIONEL, ANY)
     with pytest.raises(SidecarError, match="no set 'cg'; there are raw, revec"):
         read(folder(tmp_path), ReadOptions(node="cg"))
-    with pytest.raises(SidecarError, match="pictures are 800x800, the plate is 1280x720"):
+    with pytest.raises(SidecarError, match="format is 800x800, the plate is 1280x720"):
         read(tmp_path, ReadOptions(plate=PLATE))

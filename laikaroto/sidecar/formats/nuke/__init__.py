@@ -19,6 +19,7 @@ import numpy as np
 
 from laikaroto.errors import SidecarError, UsageError
 from laikaroto.shapes.artist import ArtistFile, ArtistShape
+from laikaroto.sidecar.formats.against_plate import all_frames, check_frames, check_size
 from laikaroto.sidecar.formats.nuke.roto import Found, RotoShape, read_curves
 from laikaroto.sidecar.formats.nuke.script import (
     Node,
@@ -112,6 +113,8 @@ class _Reading:
             if name in shapes:
                 raise SidecarError(f"{self.path}: two shapes are called {name!r}; rename one")
             shapes[name] = _renamed(shape, name)
+        frames = all_frames((shape.frames for shape in shapes.values()), self.tracks.values())
+        self.notes += check_frames(frames, self.options.plate, self.path)
         return ArtistFile(
             path=self.path, tool="nuke", size=self.size, shapes=shapes,
             tracks=self.tracks, notes=tuple(self.notes),
@@ -188,11 +191,7 @@ class _Reading:
         # without inputs the project's format is the node's; else it may be another picture's
         stated = own or (project if node.knobs.get("inputs") == "0" else None)
         wanted = (plate.width, plate.height) if plate else None
-        if stated and wanted and stated != wanted:
-            raise SidecarError(
-                f"{where}: format is {stated[0]}x{stated[1]}, the plate is "
-                f"{wanted[0]}x{wanted[1]}; is it the right shot? Else reformat it in Nuke"
-            )
+        check_size(stated, plate, where)
         size = stated or wanted or project
         if project and wanted and not stated and project != wanted:
             self.notes.append(
