@@ -201,6 +201,12 @@ def test_the_script_says_what_shot_it_is_for() -> None:
     assert text.count('format "1280 720 0 0 1280 720 1 plate_1280x720"') == 2
 
 
+def test_nodes_have_names_nuke_takes() -> None:
+    odd = dataclasses.replace(roto(), character="old-man.v2")
+    text = write(odd, WriteOptions(keys=every_frame(odd), name="s"))["s.nk"].decode()
+    assert "\n name Roto_old_man_v2\n" in text and "\n name Tracker_old_man_v2\n" in text
+
+
 def test_keys_have_to_be_frames_of_the_shape() -> None:
     keys = every_frame(roto())
     with pytest.raises(UsageError, match=r"'mouth': keys on frames it does not have: \[2000\]"):

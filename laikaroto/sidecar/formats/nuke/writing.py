@@ -7,6 +7,7 @@ without the type, Nuke makes the slopes anew and smooths them. Numbers are float
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -37,8 +38,13 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
     if shapes:
         parts.append(_roto_node(shapes, roto, options))
     if any(roto.tracks.values()):
-        parts.append(tracker_node(roto.tracks, roto.plate.height, f"Tracker_{roto.character}"))
+        parts.append(tracker_node(roto.tracks, roto.plate.height, _node_name("Tracker", roto)))
     return {f"{options.name}.nk": "".join(parts).encode()}
+
+
+def _node_name(kind: str, roto: Roto) -> str:
+    """Nuke's nodes have letters, digits and underscores in their names, nothing else."""
+    return f"{kind}_" + re.sub(r"\W", "_", roto.character, flags=re.ASCII)
 
 
 def _format(plate: PlateInfo) -> str:
@@ -64,7 +70,7 @@ def _roto_node(shapes: Mapping[str, Shape], roto: Roto, options: WriteOptions) -
         f" format {_format(plate)}\n cliptype none\n"
         f" curves {{{{{{v {hex_float(_CURVES_VERSION)}}}\n  {{f 0}}\n  {{n\n   {{layer Root\n"
         f"    {{f 0}}\n    {{t {middle}}}\n    {{a}}\n{drawn}}}}}}}}}\n"
-        f" name Roto_{roto.character}\n xpos 0\n ypos 0\n}}\n"
+        f" name {_node_name('Roto', roto)}\n xpos 0\n ypos 0\n}}\n"
     )
 
 
