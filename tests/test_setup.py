@@ -103,6 +103,7 @@ def test_everything_that_is_imported_is_declared() -> None:
         for d in [
             *PROJECT["project"]["dependencies"],
             *PROJECT["project"]["optional-dependencies"]["train"],
+            *PROJECT["project"]["optional-dependencies"]["keypoints"],
         ]  # fmt: skip
     }
     used: set[str] = set()

@@ -117,4 +117,43 @@ class Format:
 
 
 #: In the order of ``--help``. The name is that of the module.
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "nuke": Format(name="nuke", label="Nuke", suffixes=(".nk", ".gizmo"), reads=True, writes=True),
+    "silhouette": Format(
+        name="silhouette", label="Silhouette", suffixes=(".fxs",), reads=True, writes=True
+    ),
+    "wacv2021": Format(
+        name="wacv2021",
+        label="LAIKA/Intel WACV 2021",
+        suffixes=(".json",),
+        reads=True,
+        writes=False,
+        between_keys="none",
+    ),
+    "coco": Format(
+        name="coco",
+        label="COCO keypoints",
+        suffixes=(".json",),
+        reads=True,
+        writes=False,
+        between_keys="none",
+        confirmed_by="pycocotools",
+    ),
+    "deeplabcut": Format(
+        name="deeplabcut",
+        label="DeepLabCut",
+        suffixes=(".csv",),
+        reads=True,
+        writes=False,
+        between_keys="none",
+    ),
+    "sleap": Format(
+        name="sleap",
+        label="SLEAP",
+        suffixes=(".slp", ".h5"),
+        reads=True,
+        writes=False,
+        between_keys="none",
+        confirmed_by="sleap-io",
+    ),
+}
