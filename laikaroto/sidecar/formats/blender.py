@@ -23,7 +23,13 @@ from laikaroto.errors import SidecarError
 from laikaroto.shapes.artist import ArtistFile, ArtistShape
 from laikaroto.shapes.keys import reduced_keys
 from laikaroto.shapes.records import Roto, Shape, ShapeFrame
-from laikaroto.sidecar.formats.keyed import KeyedShape, keyed_shapes, opacity_keys, rounded
+from laikaroto.sidecar.formats.keyed import (
+    KeyedShape,
+    keyed_shapes,
+    opacity_keys,
+    python_text,
+    rounded,
+)
 from laikaroto.sidecar.formats.registry import ReadOptions, WriteOptions
 
 EXPORT_SCRIPT = "blender_export.py"
@@ -48,27 +54,12 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
         "fps": plate.fps,
         "shapes": [_shape_entry(shape) for shape in keyed_shapes(roto, options)],
     }
-    # JSON in ASCII within a Python string: nothing in a name can end the string.
-    lines = [ascii(part) for part in _in_pieces(json.dumps(data, allow_nan=False))]
-    text = "\n".join(
-        [
-            script("blender_import.py"),
-            "import json  # noqa: E402",
-            "",
-            "ROTO = json.loads(",
-            *(f"    {line}" for line in lines),
-            ")",
-            "",
-            'if __name__ == "__main__":',
-            "    make_mask(ROTO)",
-            "",
-        ]
+    start = 'if __name__ == "__main__":\n    make_mask(ROTO)\n'
+    text = (
+        f"{script('blender_import.py')}\n\nimport json\n\n"
+        f"{python_text('ROTO', json.dumps(data, allow_nan=False))}\n{start}"
     )
     return {f"{options.name}.py": text.encode()}
-
-
-def _in_pieces(text: str, size: int = 4000) -> list[str]:
-    return [text[k : k + size] for k in range(0, len(text), size)]
 
 
 def _shape_entry(shape: KeyedShape) -> dict[str, Any]:

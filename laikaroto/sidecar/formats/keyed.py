@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from laikaroto.coords import FloatArray
 from laikaroto.errors import SidecarError
-from laikaroto.shapes.records import Roto, Shape
+from laikaroto.shapes.records import Roto, Shape, TrackFrame
 from laikaroto.sidecar.formats.registry import WriteOptions
 
 
@@ -82,13 +83,22 @@ def seen(shape: Shape, first: int, last: int) -> tuple[tuple[int, bool], ...]:
 
     Frames on which it is not drawn count as hidden.
     """
-    changes: list[tuple[int, bool]] = []
-    for frame in range(first, last + 1):
-        entry = shape.frames.get(frame)
-        state = entry is not None and entry.visible
-        if not changes or changes[-1][1] != state:
-            changes.append((frame, state))
-    return tuple(changes)
+    entries = shape.frames
+    return _changes(lambda frame: frame in entries and entries[frame].visible, first, last)
+
+
+def seen_track(
+    track: Mapping[int, TrackFrame], first: int, last: int
+) -> tuple[tuple[int, bool], ...]:
+    """As ``seen``, of a tracking point."""
+    return _changes(lambda frame: frame in track and track[frame].visible, first, last)
+
+
+def _changes(state: Callable[[int], bool], first: int, last: int) -> tuple[tuple[int, bool], ...]:
+    states = [(frame, state(frame)) for frame in range(first, last + 1)]
+    return tuple(
+        (frame, on) for k, (frame, on) in enumerate(states) if k == 0 or states[k - 1][1] != on
+    )
 
 
 def opacity_keys(changes: tuple[tuple[int, bool], ...]) -> Iterator[tuple[int, int]]:
@@ -113,3 +123,29 @@ def number(value: float, decimals: int) -> str:
 def rounded(values: FloatArray, decimals: int) -> FloatArray:
     """Rounded, and without minus zeros."""
     return np.asarray(np.round(values, decimals) + 0.0)
+
+
+def identifiers(names: Iterable[str]) -> dict[str, str]:
+    """A name that any program accepts for each name: ASCII letters, digits, ``_``; all differ."""
+    given: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+        plain = plain if re.match(r"[A-Za-z]", plain) else f"s_{plain}"
+        unique, count = plain, 1
+        while unique.lower() in taken:  # some programs do not tell A from a
+            count += 1
+            unique = f"{plain}_{count}"
+        taken.add(unique.lower())
+        given[name] = unique
+    return given
+
+
+def python_text(name: str, document: str) -> str:
+    """``name = json.loads(...)`` with a JSON document as ASCII Python strings.
+
+    Python's own quoting, so that nothing in a document can end a string and become code.
+    """
+    pieces = [document[k : k + 4000] for k in range(0, len(document), 4000)]
+    lines = "".join(f"    {ascii(piece)}\n" for piece in pieces)
+    return f"{name} = json.loads(\n{lines})\n"

@@ -39,8 +39,10 @@ def layer_notes(layer):
     if layer.blend not in {"ADD", "MERGE_ADD"}:
         notes.append(f"is blended as {layer.blend}; it was read as if added")
     if any(point.parent.id for spline in layer.splines for point in spline.points):
-        notes.append("follows a tracking marker; that movement was left out: clear the parent "
-                     "and key the shape, then export again")
+        notes.append(
+            "follows a tracking marker; that movement was left out: clear the parent "
+            "and key the shape, then export again"
+        )
     return notes
 
 
