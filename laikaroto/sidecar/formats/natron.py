@@ -2,7 +2,7 @@
 
 Pixels, y up, tangents absolute. The project format itself (``.ntp``) is XML of a versioned
 serialisation, not meant to be written by others. No Natron has run the script: a stand-in for
-its objects has (``tests/sidecar/formats/stand_ins.py``).
+its objects has (``tests/sidecar/formats/natron_stand_in.py``).
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ between time samples; visibility is held. Written by hand: the text is simple, t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -48,9 +47,12 @@ def _title(roto: Roto) -> str:
 
 
 def quoted(text: str) -> str:
-    """A string of USD's text format, which quotes as JSON does but for non-ASCII characters."""
-    plain = "".join(c if c.isprintable() else f"\\x{ord(c) & 0xFF:02x}" for c in text)
-    return json.dumps(plain, ensure_ascii=False)
+    """A string of USD's text format, in which nothing of the text can end it."""
+    return '"{}"'.format(
+        "".join(
+            f"\\{c}" if c in '"\\' else f"\\x{ord(c):02x}" if ord(c) < 32 else c for c in text
+        )
+    )
 
 
 def _head(roto: Roto) -> Iterator[str]:
