@@ -61,7 +61,7 @@ class Bezier:
         return self.opacity
 
     def at(self, time: float) -> np.ndarray:
-        """(N, 6) x y lx ly rx ry; feather points must lie on them, or there would be a soft edge."""
+        """(N, 6) x y lx ly rx ry. Feather points have to lie on them: else the edge is soft."""
         drawn = np.stack([_filled_in(keys, time) for keys in self.points])
         np.testing.assert_array_equal(
             drawn, np.stack([_filled_in(keys, time) for keys in self.feathers])

@@ -132,7 +132,9 @@ def test_several_splines_of_a_layer_are_numbered_and_notes_told(tmp_path: Path) 
         ({"masks": []}, "wanted a mask, got none"),
     ],
 )
-def test_what_is_no_export_is_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+def test_what_is_no_export_is_refused(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
     with pytest.raises(SidecarError) as error:
         blender.read(_written(tmp_path, _export(**changes)), ReadOptions())
     assert said in str(error.value) and "x.masks.json" in str(error.value)

@@ -91,7 +91,9 @@ def test_fusion_tools(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     rows = [line.split("\t") for line in ran.stdout.splitlines()]
     tools = sorted(row[1:] for row in rows if row[0] == "tool")
-    assert tools == [[name, f"{name} (ev010 hero v001)", "1280", "720"] for name in ("blob", "seam")]
+    assert tools == [
+        [name, f"{name} (ev010 hero v001)", "1280", "720"] for name in ("blob", "seam")
+    ]
     frames = [row[1:] for row in rows if row[0] == "frame"]
     assert len(frames) == 2 * len(FRAMES)
     for name, frame, level, closed, *numbers in frames:

@@ -34,9 +34,7 @@ def closed_points(vertices: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("frame", range(FIRST, LAST + 1))
 def test_openusd_fills_in_what_we_mean(stage: Usd.Stage, frame: int) -> None:
     points = closed_points(curve(stage, "blob", frame))
-    np.testing.assert_allclose(
-        points, moving_roto().shapes["blob"].frames[frame].points, atol=5e-4
-    )
+    np.testing.assert_allclose(points, moving_roto().shapes["blob"].frames[frame].points, atol=5e-4)
     if frame not in HIDDEN:
         drawn = rasterize([points], width=1280, height=720)
         assert iou(drawn, matte(moving_roto(), frame)) >= 0.999
@@ -93,5 +91,7 @@ def test_tracking_points(stage: Usd.Stage) -> None:
 def test_any_text_is_one_string(tmp_path: Path) -> None:
     text = 'eye "L" \\ é \n def Xform'
     path = tmp_path / "x.usda"
-    path.write_text(f'#usda 1.0\ndef Xform "a" (\n    displayName = {usd.quoted(text)}\n)\n{{\n}}\n')
+    path.write_text(
+        f'#usda 1.0\ndef Xform "a" (\n    displayName = {usd.quoted(text)}\n)\n{{\n}}\n'
+    )
     assert Usd.Stage.Open(str(path)).GetPrimAtPath("/a").GetDisplayName() == text
