@@ -45,7 +45,10 @@ def script(name: str) -> str:
 
 
 def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
-    """A Python script that makes one mask with a layer for each shape."""
+    """A Python script that makes one mask with a layer for each shape.
+
+    It also puts the script for the way back into the Blender file, as a text ready to run.
+    """
     plate = roto.plate
     data = {
         "name": f"{roto.shot} {roto.character} {roto.version}",
@@ -53,6 +56,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
         "frames": [plate.first, plate.last],
         "fps": plate.fps,
         "shapes": [_shape_entry(shape) for shape in keyed_shapes(roto, options)],
+        "export_script": script(EXPORT_SCRIPT),
     }
     start = 'if __name__ == "__main__":\n    make_mask(ROTO)\n'
     text = (

@@ -36,6 +36,7 @@ def main() -> None:
     runpy.run_path(ours, run_name="__main__")
     sys.argv = ["blender", "--", out]
     runpy.run_path(export, run_name="__main__")
+    assert bpy.data.texts["laikaroto_export.py"].as_string() == Path(export).read_text()
     scene = bpy.context.scene
     print("scene", scene.render.resolution_x, scene.render.resolution_y, scene.frame_start,
           scene.frame_end, scene.render.fps / scene.render.fps_base)  # fmt: skip

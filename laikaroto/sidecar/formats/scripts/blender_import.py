@@ -6,9 +6,11 @@ with a layer for each shape. Runs inside Blender 3.6 or newer and needs nothing 
 
 import bpy
 
+EXPORT_TEXT = "laikaroto_export.py"
+
 # roto: {"name", "size": [w, h], "frames": [first, last], "fps", "shapes": [
 #   {"name", "closed", "keys": [[frame, [[x, y, in_x, in_y, out_x, out_y], ...]], ...],
-#    "opacity": [[frame, 0 or 1], ...]}]}; plate px, y down, tangents absolute.
+#    "opacity": [[frame, 0 or 1], ...]}], "export_script"}; plate px, y down, tangents absolute.
 
 
 def mask_place(x, y, size):
@@ -97,6 +99,12 @@ def prepare_scene(scene, roto):
     scene.render.fps_base = rate / roto["fps"]
 
 
+def leave_export_script(code):
+    """Put the script for the way back into the file: the Text editor lists it, Alt+P runs it."""
+    if EXPORT_TEXT not in bpy.data.texts:
+        bpy.data.texts.new(EXPORT_TEXT).write(code)
+
+
 def make_mask(roto):
     """Make the mask of a roto and return it."""
     scene = bpy.context.scene
@@ -114,4 +122,5 @@ def make_mask(roto):
     if layers:
         in_mask_editor(mask, key_all)
     scene.frame_set(roto["frames"][0])
+    leave_export_script(roto["export_script"])
     return mask
