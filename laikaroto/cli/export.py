@@ -19,6 +19,7 @@ from laikaroto.sidecar.formats.registry import FORMATS, Format
 if TYPE_CHECKING:
     from laikaroto.shapes.records import Roto
 
+_HARDLY_FEWER = 80.0  # keys per 100 frames
 _WRITTEN = [name for name, entry in FORMATS.items() if entry.writes]
 
 
@@ -87,7 +88,7 @@ def export(
     name = f"{shot}.{character}.{version}"
     files = kind.write(roto, WriteOptions(keys=keyed, name=name))
     target = _target(out, files, name)
-    said = _Said(roto=roto, kind=kind, keys=keyed, tolerance_px=tolerance_px, files=files,
+    said = _Said(roto=roto, kind=kind, reduced=keys == "reduced", keys=keyed, tolerance_px=tolerance_px, files=files,
                  target=target)  # fmt: skip
     _check_free(target, files, may_replace=may_replace)
     if not dry_run:
@@ -157,6 +158,7 @@ class _Said:
 
     roto: Roto
     kind: Format
+    reduced: bool
     keys: Mapping[str, tuple[int, ...]]
     tolerance_px: float
     files: Mapping[str, bytes]
@@ -211,6 +213,11 @@ class _Said:
                 f"{len(names)} shapes, {sum(each) / len(each):.0f} keys per 100 frames on average"
             )
             lines += (f"  {name}: {self._per_100(name):.0f}" for name in names)
+            if self.reduced and sum(each) / len(each) > _HARDLY_FEWER:
+                lines.append(
+                    "the shapes move anew on nearly every frame, so fewer keys cannot hold them "
+                    f"within {self.tolerance_px:g} px; a larger --tolerance can"
+                )
         return lines + self._left_out_lines()
 
     def _left_out_lines(self) -> list[str]:

@@ -199,7 +199,7 @@ FORMATS: dict[str, Format] = {
         ),
         Format(
             name="3de",
-            label="3DEqualizer tracks",
+            label="3DEqualizer",
             suffixes=(".txt",),
             reads=False,
             writes=True,
