@@ -88,8 +88,15 @@ def export(
     name = f"{shot}.{character}.{version}"
     files = kind.write(roto, WriteOptions(keys=keyed, name=name))
     target = _target(out, files, name)
-    said = _Said(roto=roto, kind=kind, reduced=keys == "reduced", keys=keyed, tolerance_px=tolerance_px, files=files,
-                 target=target)  # fmt: skip
+    said = _Said(
+        roto=roto,
+        kind=kind,
+        reduced=keys == "reduced",
+        keys=keyed,
+        tolerance_px=tolerance_px,
+        files=files,
+        target=target,
+    )
     _check_free(target, files, may_replace=may_replace)
     if not dry_run:
         _write(target, files)

@@ -121,7 +121,8 @@ def in_mlt(files: Mapping[str, bytes], folder: Path, frames: range) -> Seen:
             places = (places * (width, height) - (0.5, -0.5))[:, [1, 0, 2]]
             shape.frames[frame] = relative_tangents(places)
         on = range(first + int(each.attrib["in"]), first + int(each.attrib["out"]) + 1)
-        shown.setdefault(name, set()).update(on)
+        off = any(e.get("name") == "disable" and e.text == "1" for e in each)
+        shown.setdefault(name, set()).update([] if off else on)
     for name, shape in seen.shapes.items():
         shape.hidden = set(frames) - shown[name]
     return seen

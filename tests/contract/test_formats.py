@@ -152,6 +152,20 @@ def test_names_are_text_never_code(entry: Format, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", WRITTEN)
+def test_a_shape_hidden_throughout_is_there_and_hidden(entry: Format, tmp_path: Path) -> None:
+    roto = moving_roto()
+    frames = {
+        frame: dataclasses.replace(at, visible=False)
+        for frame, at in roto.shapes["blob"].frames.items()
+    }
+    gone = dataclasses.replace(roto.shapes["blob"], frames=frames)
+    roto = dataclasses.replace(roto, shapes={**roto.shapes, "blob": gone})
+    seen = shown(entry, roto, sparse(roto), tmp_path)
+    if "blob" in kept(entry, roto):
+        assert seen.shapes["blob"].hidden == set(range(FIRST, LAST + 1))
+
+
+@pytest.mark.parametrize("entry", WRITTEN)
 def test_an_empty_roto_is_a_file_without_shapes(entry: Format, tmp_path: Path) -> None:
     roto = dataclasses.replace(moving_roto(), shapes={}, tracks={})
     seen = shown(entry, roto, sparse(roto), tmp_path)

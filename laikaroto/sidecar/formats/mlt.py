@@ -6,7 +6,8 @@ curves are shifted by (+0.5, -0.5) px to come out where they belong. It knows cl
 only. Frames count from 0 at the start of the clip, also where the filter starts later; between
 keys it runs straight. Edges are hard: melt 7.12 does not soften them.
 
-A shape is one filter for each stretch of frames on which it can be seen, with all its keys.
+A shape is one filter for each stretch of frames on which it can be seen, with all its keys; one
+that is hidden throughout is a filter that is switched off.
 """
 
 from __future__ import annotations
@@ -79,15 +80,15 @@ def _profile(plate: PlateInfo) -> ET.Element:
 
 def _filters(shape: KeyedShape, plate: PlateInfo) -> Iterator[ET.Element]:
     ends = [frame - 1 for frame, _ in shape.seen[1:]] + [plate.last]
-    for (start, state), end in zip(shape.seen, ends, strict=True):
-        if not state:
-            continue
-        element = ET.Element(
-            "filter", {"in": str(start - plate.first), "out": str(end - plate.first)}
-        )
+    shown = [(start, end) for (start, state), end in zip(shape.seen, ends, strict=True) if state]
+    for start, end in shown or [(plate.first, plate.last)]:
+        span = {"in": str(start - plate.first), "out": str(end - plate.first)}
+        element = ET.Element("filter", span)
         _property(element, "mlt_service", "rotoscoping")
         _property(element, "kdenlive_id", "rotoscoping")
         _property(element, "laikaroto:shape", shape.name)
+        if not shown:
+            _property(element, "disable", "1")
         _property(element, "mode", "alpha")
         _property(element, "alpha_operation", "max")
         _property(element, "invert", "0")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenEXR
 import pytest
@@ -153,3 +154,46 @@ def test_no_file_and_no_json(tmp_path: Path) -> None:
     (tmp_path / "junk.json").write_bytes(b"{" * 1000)
     with pytest.raises(SidecarError, match="run that in Blender again"):
         blender.read(tmp_path / "junk.json", ReadOptions())
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Masks that were not ours, in a file an artist has saved."""
+    python = blender_python()
+    folder = tmp_path_factory.mktemp("by_hand")
+    (folder / "x.py").write_bytes(blender.write(moving_roto(), sparse(moving_roto()))["x.py"])
+    code = Path(__file__).with_name("artist_in_blender.py").read_bytes()
+    (folder / "artist.py").write_bytes(code)
+    cv2.imwrite(str(folder / "artist.py.png"), np.zeros((50, 100, 3), np.uint8))
+    export = resources.files("laikaroto.sidecar.formats") / "scripts" / blender.EXPORT_SCRIPT
+    with resources.as_file(export) as script:
+        ran = subprocess.run(
+            [python, folder / "artist.py", "x.py", script, folder / "scene.blend"],
+            cwd=folder, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    return Made(folder, ran.stdout)
+
+
+def test_a_saved_scene_keeps_its_settings_and_is_told(by_hand: Made) -> None:
+    assert "scene 1000 500 1003 1005" in by_hand.said
+    assert "laikaroto: drawn for [1280, 720] px, frames 1001-1021" in by_hand.said
+
+
+def test_masks_made_by_hand_come_back_with_what_cannot(by_hand: Made) -> None:
+    read = blender.read(by_hand.folder / "scene.masks.json", ReadOptions())
+    assert read.size == (1000, 500)
+    assert list(read.shapes) == ["plain", "odd/1", "odd/2", "off", "soft", "followed"]
+    assert [name for name, each in read.shapes.items() if each.closed] == list(read.shapes)[1:]
+    assert [name for name, each in read.shapes.items() if each.feathered] == ["soft"]
+    # an open shape is never rendered: switched off in the render it is still drawn
+    assert [name for name, each in read.shapes.items() if each.hidden] == ["off"]
+    assert read.shapes["off"].hidden == {1003, 1004, 1005}
+    told = sorted(note.split(";")[0] for note in read.notes)
+    assert told == ["followed: follows a tracking marker", "odd: is blended as SUBTRACT",
+                    "odd: is inverted"]  # fmt: skip
+    # 1000 px are 1, upward, around the middle: 0.2, 0.4 lies 300 px left of it and 100 below
+    np.testing.assert_allclose(
+        read.shapes["plain"].frames[1004][0], [200, 350, 0, 0, 0, 0], atol=1e-3
+    )
+    assert read.shapes["plain"].keys == (1003, 1005)
