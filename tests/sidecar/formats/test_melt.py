@@ -20,15 +20,18 @@ from tests.sidecar.formats.drawn import FIRST, HIDDEN, LAST, iou, matte, moving_
 def render(folder: Path, options: WriteOptions, roto: Roto | None = None) -> dict[int, np.ndarray]:
     """Coverage 0-255 of every frame as melt draws our file."""
     (folder / "x.mlt").write_bytes(mlt.write(roto or moving_roto(), options)["x.mlt"])
-    # real_time=0: with a thread of its own for pictures, melt 7.12 on a crowded machine now and
-    # then ends before it has begun, or never
-    ran = subprocess.run(
-        [needed("melt"), "x.mlt", "-consumer", "avformat:out.%04d.png", "vcodec=png", "an=1",
-         "pix_fmt=rgba", "mlt_image_format=rgba", "real_time=0"],
-        cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    files = sorted(folder.glob("out.*.png"))
+    # On a crowded machine melt 7.12 now and then ends before it has drawn a frame, and with
+    # real_time=-1 (a thread of its own for pictures) it may never end.
+    files: list[Path] = []
+    for _ in range(6):
+        ran = subprocess.run(
+            [needed("melt"), "x.mlt", "-consumer", "avformat:out.%04d.png", "vcodec=png", "an=1",
+             "pix_fmt=rgba", "mlt_image_format=rgba", "real_time=0"],
+            cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        if files := sorted(folder.glob("out.*.png")):
+            break
     return dict(zip(range(FIRST, LAST + 1), map(_alpha, files), strict=True))
 
 
