@@ -14,8 +14,9 @@ from importlib import resources
 from typing import Any
 
 from laikaroto.shapes.records import Roto, TrackFrame
-from laikaroto.sidecar.formats.keyed import KeyedShape, keyed_shapes, rounded, seen_track
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes, seen_track
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import rounded
 
 _DECIMALS = 5
 
@@ -29,7 +30,9 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
         "pixelAspect": plate.pixel_aspect,
         "frames": [plate.first, plate.last],
         "fps": plate.fps,
-        "shapes": [_shape_entry(shape) for shape in keyed_shapes(roto, options)],
+        "shapes": [
+            _shape_entry(shape) for shape in keyed_shapes(roto, options, tool="After Effects")
+        ],
         "tracks": [
             _track_entry(name, track, plate.first, plate.last)
             for name, track in roto.tracks.items()

@@ -23,14 +23,9 @@ from laikaroto.errors import SidecarError
 from laikaroto.shapes.artist import ArtistFile, ArtistShape
 from laikaroto.shapes.keys import reduced_keys
 from laikaroto.shapes.records import Roto, Shape, ShapeFrame
-from laikaroto.sidecar.formats.keyed import (
-    KeyedShape,
-    keyed_shapes,
-    opacity_keys,
-    python_text,
-    rounded,
-)
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes, opacity_keys
 from laikaroto.sidecar.formats.registry import ReadOptions, WriteOptions
+from laikaroto.sidecar.formats.text import python_text, rounded
 
 EXPORT_SCRIPT = "blender_export.py"
 # Blender keeps single precision: 1e-4 px of a 4K plate, more of a larger one.
@@ -55,7 +50,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
         "size": [plate.width, plate.height],
         "frames": [plate.first, plate.last],
         "fps": plate.fps,
-        "shapes": [_shape_entry(shape) for shape in keyed_shapes(roto, options)],
+        "shapes": [_shape_entry(shape) for shape in keyed_shapes(roto, options, tool="Blender")],
         "export_script": script(EXPORT_SCRIPT),
     }
     start = 'if __name__ == "__main__":\n    make_mask(ROTO)\n'

@@ -12,14 +12,9 @@ import numpy as np
 
 from laikaroto.coords import FloatArray
 from laikaroto.shapes.records import PlateInfo, Roto
-from laikaroto.sidecar.formats.keyed import (
-    KeyedShape,
-    identifiers,
-    keyed_shapes,
-    number,
-    opacity_keys,
-)
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes, opacity_keys
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import identifiers, number
 
 _DECIMALS = 10  # of a share of the width
 _LINEAR = "Flags = { Linear = true, LockedY = true }"
@@ -29,7 +24,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
     """A ``.setting`` file."""
     tools = identifiers(roto.shapes)
     lines = ["{", "\tTools = ordered() {"]
-    for index, shape in enumerate(keyed_shapes(roto, options)):
+    for index, shape in enumerate(keyed_shapes(roto, options, tool="Fusion")):
         lines += _mask(shape, tools[shape.name], roto, index)
         lines += _path(shape, tools[shape.name], roto.plate)
         if len(shape.seen) > 1:

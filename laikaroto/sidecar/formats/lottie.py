@@ -13,8 +13,9 @@ from typing import Any
 
 from laikaroto.coords import FloatArray
 from laikaroto.shapes.records import PlateInfo, Roto
-from laikaroto.sidecar.formats.keyed import KeyedShape, keyed_shapes, rounded
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import rounded
 
 _DECIMALS = 4
 _VERSION = "5.7.0"  # of the Lottie player this way of writing keys is from
@@ -26,7 +27,7 @@ _FULL = {"a": 0, "k": 100}
 def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
     """A ``.json`` animation."""
     plate = roto.plate
-    shapes = keyed_shapes(roto, options)
+    shapes = keyed_shapes(roto, options, tool="Lottie")
     document = {
         "v": _VERSION,
         "nm": f"{roto.shot} {roto.character} {roto.version}",

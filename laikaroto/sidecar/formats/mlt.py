@@ -21,7 +21,7 @@ import numpy as np
 
 from laikaroto.coords import FloatArray, absolute_tangents
 from laikaroto.shapes.records import PlateInfo, Roto
-from laikaroto.sidecar.formats.keyed import KeyedShape, keyed_shapes
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes
 from laikaroto.sidecar.formats.registry import WriteOptions
 
 _SAMPLED_AT_PX = (0.5, -0.5)
@@ -42,7 +42,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
     _property(clip, "resource", _CLEAR_WHITE)
     _property(clip, "mlt_image_format", "rgba")
     _property(clip, "laikaroto:first_frame", str(plate.first))
-    for shape in keyed_shapes(roto, options):
+    for shape in keyed_shapes(roto, options, tool="MLT"):
         if shape.closed:
             clip.extend(_filters(shape, plate))
     ET.indent(root)

@@ -14,15 +14,9 @@ from typing import Any
 
 from laikaroto.coords import FloatArray, absolute_tangents
 from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.formats.keyed import (
-    KeyedShape,
-    identifiers,
-    keyed_shapes,
-    opacity_keys,
-    python_text,
-    rounded,
-)
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes, opacity_keys
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import identifiers, python_text, rounded
 
 _DECIMALS = 5
 
@@ -38,7 +32,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
         "fps": plate.fps,
         "shapes": [
             _shape_entry(shape, names[shape.name], plate.height)
-            for shape in keyed_shapes(roto, options)
+            for shape in keyed_shapes(roto, options, tool="Natron")
         ],
     }
     code = (

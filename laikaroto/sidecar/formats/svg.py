@@ -12,8 +12,8 @@ from xml.etree import ElementTree as ET
 from laikaroto.coords import FloatArray
 from laikaroto.shapes.bezier import segments
 from laikaroto.shapes.records import Roto, Shape, ShapeFrame
-from laikaroto.sidecar.formats.keyed import number
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import number
 
 _DECIMALS = 4
 _NAMESPACE = "http://www.w3.org/2000/svg"

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from laikaroto.errors import SidecarError
 from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.formats.keyed import number
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import number
 
 _COLOUR = "0"
 _DECIMALS = 6

@@ -13,14 +13,9 @@ import numpy as np
 
 from laikaroto.coords import FloatArray, absolute_tangents
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
-from laikaroto.sidecar.formats.keyed import (
-    KeyedShape,
-    identifiers,
-    keyed_shapes,
-    number,
-    seen_track,
-)
+from laikaroto.sidecar.formats.keyed_shapes import KeyedShape, keyed_shapes, seen_track
 from laikaroto.sidecar.formats.registry import WriteOptions
+from laikaroto.sidecar.formats.text import identifiers, number
 
 _DECIMALS = 5
 
@@ -31,7 +26,7 @@ def write(roto: Roto, options: WriteOptions) -> Mapping[str, bytes]:
     lines += _upright(roto.plate)
     names = identifiers(roto.shapes)
     lines += ['    def Scope "shapes"', "    {"]
-    for shape in keyed_shapes(roto, options):
+    for shape in keyed_shapes(roto, options, tool="USD"):
         lines += (f"        {line}" for line in _curve(shape, names[shape.name]))
     lines += ["    }", '    def Scope "tracks"', "    {"]
     names = identifiers(roto.tracks)
@@ -49,9 +44,7 @@ def _title(roto: Roto) -> str:
 def quoted(text: str) -> str:
     """A string of USD's text format, in which nothing of the text can end it."""
     return '"{}"'.format(
-        "".join(
-            f"\\{c}" if c in '"\\' else f"\\x{ord(c):02x}" if ord(c) < 32 else c for c in text
-        )
+        "".join(f"\\{c}" if c in '"\\' else f"\\x{ord(c):02x}" if ord(c) < 32 else c for c in text)
     )
 
 

@@ -7,26 +7,22 @@ import pytest
 
 from laikaroto.errors import SidecarError
 from laikaroto.sidecar.formats import fusion, threede
-from laikaroto.sidecar.formats.keyed import (
-    identifiers,
-    keyed_shapes,
-    number,
-    opacity_keys,
-    python_text,
-    seen,
-    seen_track,
-)
+from laikaroto.sidecar.formats.keyed_shapes import keyed_shapes, opacity_keys, seen_track
+from laikaroto.sidecar.formats.text import identifiers, number, python_text
 from tests.sidecar.formats.drawn import moving_roto, sparse
 
 
 def test_when_a_shape_is_seen() -> None:
     roto = moving_roto()
     blob = roto.shapes["blob"]
-    assert seen(blob, 1001, 1021) == ((1001, True), (1011, False), (1013, True))
+    (shape, _) = keyed_shapes(roto, sparse(roto), tool="a test")
+    assert shape.seen == ((1001, True), (1011, False), (1013, True))
     gap = dataclasses.replace(
         blob, frames={f: e for f, e in blob.frames.items() if f not in (1001, 1020)}
     )
-    assert seen(gap, 1001, 1021) == (
+    roto_with_gap = dataclasses.replace(roto, shapes={"blob": gap})
+    (shape,) = keyed_shapes(roto_with_gap, sparse(roto_with_gap), tool="a test")
+    assert shape.seen == (
         (1001, False), (1002, True), (1011, False), (1013, True), (1020, False), (1021, True),
     )  # fmt: skip
     assert seen_track(roto.tracks["nose_tip"], 1010, 1013) == (
@@ -76,15 +72,6 @@ def test_a_document_in_python_is_only_text() -> None:
 
 def test_lua_strings() -> None:
     assert fusion.quoted('a"b\\c\né') == '"a\\034b\\092c\\010\\195\\169"'
-
-
-def test_all_faults_at_once() -> None:
-    roto = moving_roto()
-    options = dataclasses.replace(sparse(roto), keys={"blob": (900,)})
-    with pytest.raises(SidecarError) as error:
-        keyed_shapes(roto, options)
-    assert "'blob': wanted points on every key, got none on frame 900" in str(error.value)
-    assert "'seam': wanted a frame to key, got none" in str(error.value)
 
 
 def test_3de_takes_names_of_one_line_only() -> None:
