@@ -208,24 +208,42 @@ def _reach(
 ) -> Iterator[int]:
     """Keys from which back to ``start`` every frame is filled in well enough, ``known`` left out.
 
-    Each frame passed leaves every coordinate a range of slopes that come close enough to it.
-    Once one has none left, no later key can be reached: that ends the search exactly.
+    Each frame passed leaves every coordinate a range of slopes that come close enough to it:
+    a wide one that it must keep to, and a narrow one (of the square within the circle) that is
+    enough. Between the two every frame is looked at. Once a coordinate has no wide range left,
+    no later key can be reached: that ends the search exactly.
     """
     allowed = tolerance_px + _ROUNDING_PX
-    lowest = np.full(hull.shape[1:], -np.inf)
-    highest = -lowest
+    wide, narrow = _Slopes(hull.shape[1:]), _Slopes(hull.shape[1:])
     for end in range(start + 1, len(hull)):
-        run = at[end] - at[start]
+        run = float(at[end] - at[start])
         rise = hull[end] - hull[start]
         if end not in known:
             slope = rise / run
-            inside = bool((slope >= lowest).all() and (slope <= highest).all())
-            if inside and _holds(hull, at, start, end, allowed):
+            if narrow.admit(slope) or (wide.admit(slope) and _holds(hull, at, start, end, allowed)):
                 yield end
-        np.maximum(lowest, (rise - allowed) / run, out=lowest)
-        np.minimum(highest, (rise + allowed) / run, out=highest)
-        if (lowest > highest).any():
+        wide.narrow(rise, run, allowed)
+        narrow.narrow(rise, run, allowed / 2**0.5)
+        if not wide.any():
             return
+
+
+class _Slopes:
+    """For each coordinate, the slopes that come close enough to every frame passed so far."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._lowest = np.full(shape, -np.inf)
+        self._highest = np.full(shape, np.inf)
+
+    def admit(self, slope: FloatArray) -> bool:
+        return bool((slope >= self._lowest).all() and (slope <= self._highest).all())
+
+    def narrow(self, rise: FloatArray, run: float, allowed: float) -> None:
+        np.maximum(self._lowest, (rise - allowed) / run, out=self._lowest)
+        np.minimum(self._highest, (rise + allowed) / run, out=self._highest)
+
+    def any(self) -> bool:
+        return bool((self._lowest <= self._highest).all())
 
 
 def _holds(hull: FloatArray, at: FloatArray, start: int, end: int, allowed: float) -> bool:

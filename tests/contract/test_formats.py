@@ -144,11 +144,9 @@ def test_names_are_text_never_code(entry: Format, tmp_path: Path) -> None:
             shown(entry, roto, sparse(roto), tmp_path)
         return
     seen = shown(entry, roto, sparse(roto), tmp_path)
-    assert len(seen.shapes) == len(kept(entry, roto))
-    if entry.name not in ("nuke", "silhouette"):  # whose names cannot be any text
-        assert sorted(seen.shapes) == sorted(kept(entry, roto))
-        if "tracks" in entry.keeps:
-            assert sorted(seen.tracks) == sorted(roto.tracks)
+    assert sorted(seen.shapes) == sorted(kept(entry, roto))
+    if "tracks" in entry.keeps:
+        assert sorted(seen.tracks) == sorted(roto.tracks)
 
 
 @pytest.mark.parametrize("entry", WRITTEN)
@@ -168,7 +166,11 @@ def test_a_shape_hidden_throughout_is_there_and_hidden(entry: Format, tmp_path: 
 @pytest.mark.parametrize("entry", WRITTEN)
 def test_an_empty_roto_is_a_file_without_shapes(entry: Format, tmp_path: Path) -> None:
     roto = dataclasses.replace(moving_roto(), shapes={}, tracks={})
-    seen = shown(entry, roto, sparse(roto), tmp_path)
+    try:
+        seen = shown(entry, roto, sparse(roto), tmp_path)
+    except SidecarError as error:  # a reader may say that there is nothing to read
+        assert ": no " in str(error)
+        return
     assert seen.shapes == {} and seen.tracks == {}
 
 
