@@ -1,7 +1,8 @@
 # make demo    train and roto the bundled sample show; a few minutes
 # make test    everything that is checked: ruff, mypy, pytest
 #
-# Both make .venv with all that they need, and take what is already there on later runs.
+# Both make .venv with all that they need, and take what is already there on later runs; the
+# tests also .venv-clients with Blender, and install melt, lua and node where they are missing.
 # pip's own settings (index, certificates, cache) are those of the machine.
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 OUT ?= demo
 
-.PHONY: help setup demo test lint coverage browser clean
+.PHONY: help setup demo test lint coverage browser clients clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,11 +43,29 @@ browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 	  .ci/debian-packages chromium chromium-driver
 
-test: lint browser
+# Programs that open what we export. Blender as a Python module is made for Python 3.11 alone
+# and wants an older numpy than ours, so it has an environment of its own.
+CLIENTS := .venv-clients
+BLENDER_PYTHON := $(shell command -v python3.11)
+
+clients: $(if $(BLENDER_PYTHON),$(CLIENTS)/installed)
+	@test -n "$(BLENDER_PYTHON)" || echo "no python3.11: tests in Blender will be skipped"
+	@command -v melt >/dev/null && command -v lua5.4 >/dev/null || .ci/debian-packages melt lua5.4
+	@command -v node >/dev/null || .ci/debian-packages nodejs
+
+$(CLIENTS)/installed: .ci/clients.txt
+	@$(CLIENTS)/bin/python -c '' 2>/dev/null || $(BLENDER_PYTHON) -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --requirement .ci/clients.txt
+	@$(CLIENTS)/bin/python -c 'import bpy' 2>/dev/null || .ci/debian-packages \
+	  libgl1 libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1
+	@$(CLIENTS)/bin/python -c 'import bpy'
+	@touch $(CLIENTS)/installed
+
+test: lint browser clients
 	$(BIN)/python -m pytest
 
-coverage: $(STAMP) browser
+coverage: $(STAMP) browser clients
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 clean:
-	rm -rf $(VENV) demo dist build .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+	rm -rf $(VENV) $(CLIENTS) demo dist build .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

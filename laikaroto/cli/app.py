@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "jobs": ("jobs", "jobs", "Look at and steer submitted jobs."),
     "farm": ("farm", "farm", "Run, start and stop the local farm."),
     "models": ("models", "models", "List models; promote one or go back."),
+    "export": ("export", "export", "Write a roto as a file of the tool an artist works in."),
+    "formats": ("formats", "formats", "List the file formats artists' tools read and write."),
     "review": ("review", "review", "Make review pages with pictures."),
     "evaluate": ("evaluate", "evaluate", "Measure a result against ground truth."),
     "worker": ("worker", "worker", "What a farm task runs; not for people."),

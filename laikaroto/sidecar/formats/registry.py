@@ -22,6 +22,11 @@ from laikaroto.errors import UsageError
 from laikaroto.shapes.artist import ArtistFile
 from laikaroto.shapes.records import PlateInfo, Roto
 
+#: Kinds of things in a roto: closed shapes, open shapes, tracking points.
+Kind = Literal["closed", "open", "tracks"]
+EVERYTHING: frozenset[Kind] = frozenset({"closed", "open", "tracks"})
+SHAPES: frozenset[Kind] = frozenset({"closed", "open"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
@@ -77,6 +82,8 @@ class Format:
         between_keys: how the tool fills frames between keys: ``linear`` in points and tangents,
             or ``none`` where every frame is written.
         confirmed_by: the program that has drawn or read our files in a test; None: unverified.
+        keeps: what its files hold of a roto; the rest is left out, and said to be.
+        module: of this folder, where that cannot be the name.
     """
 
     name: str
@@ -86,10 +93,12 @@ class Format:
     writes: bool
     between_keys: Literal["linear", "none"] = "linear"
     confirmed_by: str | None = None
+    keeps: frozenset[Kind] = EVERYTHING
+    module: str | None = None
 
     @property
     def _module(self) -> Any:
-        return importlib.import_module(f"laikaroto.sidecar.formats.{self.name}")
+        return importlib.import_module(f"laikaroto.sidecar.formats.{self.module or self.name}")
 
     @property
     def read(self) -> Reader:
@@ -116,11 +125,103 @@ class Format:
         return writer
 
 
-#: In the order of ``--help``. The name is that of the module.
+#: In the order of ``--help``. The name is that of the module, unless it says another.
 FORMATS: dict[str, Format] = {
     "nuke": Format(name="nuke", label="Nuke", suffixes=(".nk", ".gizmo"), reads=True, writes=True),
     "silhouette": Format(
-        name="silhouette", label="Silhouette", suffixes=(".fxs",), reads=True, writes=True
+        name="silhouette",
+        label="Silhouette",
+        suffixes=(".fxs",),
+        reads=True,
+        writes=True,
+        keeps=SHAPES,
+    ),
+    "blender": Format(
+        name="blender",
+        label="Blender mask",
+        suffixes=(".py", ".json"),
+        reads=True,
+        writes=True,
+        confirmed_by="Blender 4.5 (bpy)",
+        keeps=SHAPES,
+    ),
+    "mlt": Format(
+        name="mlt",
+        label="MLT (Kdenlive, Shotcut)",
+        suffixes=(".mlt",),
+        reads=False,
+        writes=True,
+        confirmed_by="melt 7",
+        keeps=frozenset({"closed"}),
+    ),
+    "aftereffects": Format(
+        name="aftereffects",
+        label="After Effects",
+        suffixes=(".jsx",),
+        reads=False,
+        writes=True,
+    ),
+    "fusion": Format(
+        name="fusion",
+        label="Fusion",
+        suffixes=(".setting",),
+        reads=False,
+        writes=True,
+        keeps=SHAPES,
+    ),
+    "natron": Format(
+        name="natron",
+        label="Natron",
+        suffixes=(".py",),
+        reads=False,
+        writes=True,
+        keeps=SHAPES,
+    ),
+    "svg": Format(
+        name="svg",
+        label="SVG",
+        suffixes=(".svg",),
+        reads=False,
+        writes=True,
+        between_keys="none",
+        confirmed_by="resvg",
+        keeps=SHAPES,
+    ),
+    "lottie": Format(
+        name="lottie",
+        label="Lottie",
+        suffixes=(".lottie.json", ".json"),
+        reads=False,
+        writes=True,
+        confirmed_by="rlottie",
+        keeps=SHAPES,
+    ),
+    "usd": Format(
+        name="usd",
+        label="USD",
+        suffixes=(".usda",),
+        reads=False,
+        writes=True,
+        confirmed_by="OpenUSD (usd-core)",
+    ),
+    "3de": Format(
+        name="3de",
+        label="3DEqualizer",
+        suffixes=(".txt",),
+        reads=False,
+        writes=True,
+        keeps=frozenset({"tracks"}),
+        module="threede",
+    ),
+    "json": Format(
+        name="json",
+        label="roto.json",
+        suffixes=(".json",),
+        reads=True,
+        writes=True,
+        between_keys="none",
+        confirmed_by="laikaroto",
+        module="roto_json",
     ),
     "wacv2021": Format(
         name="wacv2021",
