@@ -117,4 +117,9 @@ class Format:
 
 
 #: In the order of ``--help``. The name is that of the module.
-FORMATS: dict[str, Format] = {}
+FORMATS: dict[str, Format] = {
+    "nuke": Format(name="nuke", label="Nuke", suffixes=(".nk", ".gizmo"), reads=True, writes=True),
+    "silhouette": Format(
+        name="silhouette", label="Silhouette", suffixes=(".fxs",), reads=True, writes=True
+    ),
+}
