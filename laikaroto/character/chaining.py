@@ -121,8 +121,9 @@ def polyline(xy: FloatArray, *, closed: bool) -> Contour:
     line = np.concatenate([xy, xy[:1]]) if closed else xy
     steps = np.maximum(np.hypot(*np.diff(line, axis=0).T), 1e-6)
     empty = np.zeros(0)
-    return Contour(closed=closed, xy=line, along=np.concatenate([[0.0], np.cumsum(steps)]),
-                   corners=empty, turns=empty)  # fmt: skip
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    return Contour(closed=closed, xy=line, along=along, corners=empty, turns=empty,
+                   knots=along[: len(xy)])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

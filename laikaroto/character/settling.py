@@ -74,7 +74,7 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
 
     Args:
         shapes: all shapes of a character over the same F frames; ``along`` is changed in place.
-        rounds: how often.
+        rounds: how often; 0 only measures.
 
     Returns:
         (F, S) px by how much each shape's stations would still like to slide, root mean square:
@@ -87,7 +87,7 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
     # With few frames everything spans few dimensions; then the first guess is worth more.
     stay = max(2e-4, 0.5 / frames**2)
     left = np.zeros((frames, len(shapes)))
-    for _ in range(rounds):
+    for turn in range(max(rounds, 1)):
         paths = _fill([shape.places().reshape(2 * frames, -1) for shape in shapes])
         basis, weight, everything = _dimensions(paths)
         start = 0
@@ -97,7 +97,8 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
             start += count
             slide = _slide(shape, columns, basis, weight, shape.along - first[s], stay)
             left[:, s] = np.sqrt(np.mean(slide**2, axis=1))
-            _move(shape, slide, first[s])
+            if turn < rounds:
+                _move(shape, slide, first[s])
     there = np.stack([shape.there for shape in shapes], axis=1)
     return np.where(there, left, np.nan)
 

@@ -34,6 +34,7 @@ class Contour:
         along: (M,) px from the start, ascending; the last is the whole length.
         corners: (C,) px from the start of every sharp turn, ascending.
         turns: (C,) degrees of each turn, 0-180.
+        knots: (N,) px from the start of every control point it was made of.
     """
 
     closed: bool
@@ -41,26 +42,31 @@ class Contour:
     along: FloatArray
     corners: FloatArray
     turns: FloatArray
+    knots: FloatArray
 
     @classmethod
     def of(cls, points: FloatArray, *, closed: bool) -> Contour:
         """The curve of control points (N, 6)."""
         polygons = segments(np.asarray(points, dtype=np.float64), closed=closed)
         spans = np.linalg.norm(np.diff(polygons, axis=1), axis=-1).sum(axis=1)
-        polygons = polygons[spans > _NO_LENGTH_PX]  # points on top of each other
+        real = spans > _NO_LENGTH_PX  # the rest are points on top of each other
+        polygons, spans = polygons[real], spans[real]
         if not len(polygons):
             at = np.asarray(points, dtype=np.float64)[:1, :2]
             empty = np.zeros(0)
             return cls(closed=closed, xy=np.repeat(at, 2, axis=0), along=np.zeros(2),
-                       corners=empty, turns=empty)  # fmt: skip
-        spans = spans[spans > _NO_LENGTH_PX]
+                       corners=empty, turns=empty, knots=np.zeros(len(points)))  # fmt: skip
         counts = np.clip(np.ceil(spans / _STEP_PX), _FEWEST, _MOST).astype(int)
         pieces = [bernstein(n) @ polygon for n, polygon in zip(counts, polygons, strict=True)]
         xy = np.concatenate([*pieces, polygons[-1:, 3]])
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))])
-        starts = along[np.concatenate([[0], np.cumsum(counts)[:-1]])]
+        joints = along[np.concatenate([[0], np.cumsum(counts)])]
+        starts = joints[:-1]
+        lengths = np.zeros(len(real))
+        lengths[real] = np.diff(joints)
+        knots = np.concatenate([[0.0], np.cumsum(lengths)])[: len(points)]
         corners, turns = _find_corners(polygons, starts, closed=closed)
-        return cls(closed=closed, xy=xy, along=along, corners=corners, turns=turns)
+        return cls(closed=closed, xy=xy, along=along, corners=corners, turns=turns, knots=knots)
 
     @property
     def length(self) -> float:
@@ -110,7 +116,8 @@ class Contour:
             order = np.argsort(corners % self.length)
             corners, turns = (corners % self.length)[order], turns[order]
         return Contour(closed=self.closed, xy=self.xy[::-1], turns=turns, corners=corners,
-                       along=(self.length - self.along)[::-1])  # fmt: skip
+                       along=(self.length - self.along)[::-1],
+                       knots=(self.length - self.knots)[::-1])  # fmt: skip
 
     def _within(self, along: FloatArray) -> FloatArray:
         along = np.asarray(along, dtype=np.float64)
