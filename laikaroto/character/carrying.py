@@ -22,6 +22,7 @@ from laikaroto.shapes.contour import Contour, find_bends
 
 _WINDOW = 0.016  # of the head's size: within how short a way a bend is one
 _DIMENSIONS = (5, 8, 10)  # looked at in turn
+_FEW_DIMENSIONS = 3  # in-plane pose: what a few frames can say
 _ROUNDS, _LAST_ROUNDS = 10, 20
 _LASTING = 0.75  # of the frames have to show a bend for it to be a place
 # One shot hardly turns the head: what its frames have in common is then more than pose and
@@ -53,7 +54,8 @@ class Carried:
 
     Attributes:
         matches: (F,) by shape; missing where a shape is not drawn or was left out.
-        slide_px: (F, S) how far the frames disagree on where the stations lie; NaN where missing.
+        slide_px: (F, S) how far the frames disagree on where the stations lie; NaN where missing,
+            and throughout where there are too few frames to tell.
         left_out: contours that do not fit, in order of shot, shape and frame.
         names: (S,) order of the shapes in ``slide_px``.
     """
@@ -88,11 +90,14 @@ def carry(
     telling = drawn >= _TELLING_FRAMES and (
         len({drawing.shot for drawing in drawings}) >= _TELLING_SHOTS or len(roots) > 1
     )
-    turns = _DIMENSIONS if telling else _DIMENSIONS[:1] if drawn >= _FEW_FRAMES else ()
+    few = (_FEW_DIMENSIONS,) if drawn >= _FEW_FRAMES else ()
+    turns = _DIMENSIONS if telling else few
     for turn, dimensions in enumerate(turns):
         if telling:
             _settle(found, anchors, roots, _ROUNDS)
-        expected = expect(_stations(found, anchors, roots), dimensions=dimensions)
+        expected = expect(
+            _stations(found, anchors, roots), dimensions=dimensions, by_others=not telling
+        )
         places = [
             {
                 name: expected[s][f].T
@@ -106,7 +111,9 @@ def carry(
         found = again if telling else found
         _remove(drawings, found, strangers)
         left_out += strangers
-    slide = _settle(found, anchors, roots, _LAST_ROUNDS if telling else 0)
+    slide = np.full((len(found), len(names)), np.nan)
+    if telling:
+        slide = _settle(found, anchors, roots, _LAST_ROUNDS)
     left_out.sort(key=lambda item: (item.shot, item.shape, item.frame))
     return Carried(matches=found, slide_px=slide, left_out=tuple(left_out), names=names)
 

@@ -202,11 +202,25 @@ def snap(match: Match, anchors: NDArray[np.bool_]) -> Match:
         same = np.isclose(turns, np.round(turns) if contour.closed else 0.0)
         free[same] = False
         free[:, j] = False
+    _drop_crossings(at, shift, contour)
     anchored = np.zeros(len(along), dtype=np.bool_)
-    anchored[which] = (np.abs(gaps - np.abs(shift)) < 1e-9).any(axis=0) & (
-        (np.abs(shift) > 0) | (gaps.min(axis=0) < 1e-9)
-    )
+    anchored[which] = np.abs(there[:, None] - (at + shift)).min(axis=0) < 1e-9
     return replace(match, along=_spread(along, at, shift, contour), anchored=anchored)
+
+
+def _drop_crossings(at: FloatArray, shift: FloatArray, contour: Contour) -> None:
+    """Take back shifts (in place) by which a station would pass its neighbour, longest first."""
+    turn = contour.length if contour.closed else np.inf
+    while True:
+        gaps = np.diff(at + shift, append=at[0] + shift[0] + turn)
+        bad = np.flatnonzero(gaps <= 0)
+        if not len(bad):
+            return
+        both = np.concatenate([bad, (bad + 1) % len(at)])
+        worst = both[np.abs(shift[both]).argmax()]
+        if shift[worst] == 0.0:
+            return
+        shift[worst] = 0.0
 
 
 def _spread(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.character.carrying import Carried, LeftOut, carry
-from laikaroto.character.chaining import Drawing, head_size
+from laikaroto.character.chaining import Drawing, head_size, snap
 from laikaroto.character.landmarks import choose_points
 from laikaroto.character.matching import Match
 from laikaroto.character.template import ShapeTemplate
@@ -37,6 +37,7 @@ _MADE = 72  # stations of a shape nobody marked
 _TANGLED = 0.06  # of a shape's box: a loop of this size is no closed lid
 _CORNER_SHARE = 0.6  # of the frames have to turn sharply for a point to be a corner
 _TRIES = 4  # points more, where a made template does not reach its tolerance at first
+_MOST_OFF = 0.01  # of the head's size: a curve further off than this is not the artist's
 _MARKED = "*"  # no shot can have this name
 
 
@@ -48,7 +49,8 @@ class ShapeReport:
         frames: frames that were carried over.
         mean_px: mean distance between the artist's curve and ours, both ways.
         max_px: largest distance, and on which frame (``max_frame``).
-        slide_px: by how much the frames disagree on where the points lie along the curve.
+        slide_px: by how much the frames disagree on where the points lie along the curve; None
+            where there are too few frames and shots to tell.
         left_out: frames that were not used.
     """
 
@@ -59,7 +61,7 @@ class ShapeReport:
     mean_px: float
     max_px: float
     max_frame: int | None
-    slide_px: float
+    slide_px: float | None
     left_out: tuple[int, ...]
 
 
@@ -352,10 +354,7 @@ def _make_shape(
 def _worst(
     matches: Sequence[Match], stations: NDArray[np.int64], corners: NDArray[np.bool_]
 ) -> float:
-    return max(
-        deviation(m.contour, fit_spline(m.contour, m.along[stations], corners[stations]))[1]
-        for m in matches
-    )
+    return max(_fit(match, stations, corners[stations])[1][1] for match in matches)
 
 
 def _write(
@@ -367,9 +366,8 @@ def _write(
     enough: Mapping[str, int | None],
 ) -> Revectorized:
     """Fit every contour that was carried, and report."""
-    everything = sorted(
-        [*left_out, *carried.left_out], key=lambda item: (item.shot, item.shape, item.frame)
-    )
+    out = [*left_out, *carried.left_out]
+    most = _MOST_OFF * head_size(drawings)
     splines: dict[str, dict[str, dict[int, FloatArray]]] = {}
     off: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {}
     for f, drawing in enumerate(drawings):
@@ -380,13 +378,19 @@ def _write(
             if match is None:
                 continue
             corners = np.isin(np.arange(form.count), form.corners)
-            points = fit_spline(match.contour, match.along[keep[form.name]], corners)
+            points, off_px = _fit(match, keep[form.name], corners)
+            if off_px[1] > most:
+                reason = f"could not be followed: {off_px[1]:.1f} px off, at most {most:.1f} px"
+                out.append(LeftOut(shot=drawing.shot, shape=form.name, frame=drawing.frame,
+                                   reason=reason))  # fmt: skip
+                continue
             splines.setdefault(drawing.shot, {}).setdefault(form.name, {})[drawing.frame] = points
             slide = carried.slide_px[f, carried.names.index(form.name)]
             off.setdefault((drawing.shot, form.name), {})[drawing.frame] = (
-                *deviation(match.contour, points),
+                *off_px,
                 float(slide),
             )
+    everything = sorted(out, key=lambda item: (item.shot, item.shape, item.frame))
     shots = sorted({drawing.shot for drawing in drawings} - {_MARKED})
     reports = tuple(_report(shot, form, off, everything) for shot in shots for form in forms)
     return Revectorized(
@@ -396,6 +400,25 @@ def _write(
         left_out=tuple(everything),
         enough_points=dict(enough),
     )
+
+
+def _fit(
+    match: Match, stations: NDArray[np.int64], corners: NDArray[np.bool_]
+) -> tuple[FloatArray, tuple[float, float]]:
+    """A spline through the stations, and how far off it is.
+
+    Where it is off by more than the tolerance, corners that slid away from a sharp turn of the
+    contour are put onto it, if that is better.
+    """
+    along = match.along[stations]
+    points = fit_spline(match.contour, along, corners)
+    off = deviation(match.contour, points)
+    if off[1] > TOLERANCE_PX and corners.any():
+        sharp = Match(contour=match.contour, along=along, cost=0.0, bends=match.contour.corners)
+        other = fit_spline(match.contour, snap(sharp, corners).along, corners)
+        if (other_off := deviation(match.contour, other))[1] < off[1]:
+            return other, other_off
+    return points, off
 
 
 def _report(
@@ -416,7 +439,7 @@ def _report(
         mean_px=float(values[:, 0].mean()) if some else 0.0,
         max_px=float(values[:, 1].max()) if some else 0.0,
         max_frame=list(found)[int(values[:, 1].argmax())] if some else None,
-        slide_px=float(values[:, 2].mean()) if some else 0.0,
+        slide_px=float(values[:, 2].mean()) if some and np.isfinite(values[:, 2]).all() else None,
         left_out=tuple(
             item.frame for item in left_out if (item.shot, item.shape) == (shot, form.name)
         ),

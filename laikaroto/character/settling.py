@@ -74,7 +74,7 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
 
     Args:
         shapes: all shapes of a character over the same F frames; ``along`` is changed in place.
-        rounds: how often; 0 only measures.
+        rounds: how often.
 
     Returns:
         (F, S) px by how much each shape's stations would still like to slide, root mean square:
@@ -87,7 +87,7 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
     # With few frames everything spans few dimensions; then the first guess is worth more.
     stay = max(2e-4, 0.5 / frames**2)
     left = np.zeros((frames, len(shapes)))
-    for turn in range(max(rounds, 1)):
+    for _ in range(rounds):
         paths = _fill([shape.places().reshape(2 * frames, -1) for shape in shapes])
         basis, weight, everything = _dimensions(paths)
         start = 0
@@ -97,18 +97,25 @@ def settle(shapes: Sequence[Stations], *, rounds: int = _ROUNDS) -> FloatArray:
             start += count
             slide = _slide(shape, columns, basis, weight, shape.along - first[s], stay)
             left[:, s] = np.sqrt(np.mean(slide**2, axis=1))
-            if turn < rounds:
-                _move(shape, slide, first[s])
+            _move(shape, slide, first[s])
     there = np.stack([shape.there for shape in shapes], axis=1)
     return np.where(there, left, np.nan)
 
 
-def expect(shapes: Sequence[Stations], *, dimensions: int) -> list[FloatArray]:
+def expect(
+    shapes: Sequence[Stations], *, dimensions: int, by_others: bool = False
+) -> list[FloatArray]:
     """Where each shape's stations lie by what the other shapes say, frame by frame.
 
     The others' paths give the pose and expressions of every frame (their first ``dimensions``
     dimensions); each station follows these as it mostly does, by least absolute distances, so
     that a frame on which it was laid wrong does not spoil the rest.
+
+    Args:
+        shapes: all shapes over the same F frames.
+        dimensions: how many of the others' dimensions are followed.
+        by_others: each frame is expected from the other frames alone; for few frames, where
+            one that is wrong would have a say in what is expected of it.
 
     Returns:
         For each shape (F, 2, P) px, also for frames on which it is not there.
@@ -123,15 +130,27 @@ def expect(shapes: Sequence[Stations], *, dimensions: int) -> list[FloatArray]:
         others = np.delete(filled, own, axis=1) if len(shapes) > 1 else filled
         basis = np.linalg.svd(others, full_matrices=False)[0][:, :dimensions]
         there = shape.there
-        rows = np.repeat(there, 2)
-        weight = np.ones(int(there.sum()))
-        for _ in range(8):
-            root = np.sqrt(np.repeat(weight, 2))[:, None]
-            follow = np.linalg.lstsq(basis[rows] * root, path[rows] * root, rcond=None)[0]
-            off = (basis[rows] @ follow - path[rows]).reshape(len(weight), 2, -1)
-            weight = 1.0 / np.maximum(np.sqrt((off**2).sum(axis=1).mean(axis=1)), 1.0)
-        expected.append((basis @ follow).reshape(frames, 2, -1))
+        places = (basis @ _follow(basis, path, there)).reshape(frames, 2, -1)
+        if by_others and there.sum() > dimensions + 1:
+            for f in range(frames):
+                rest = there.copy()
+                rest[f] = False
+                places[f] = basis[2 * f : 2 * f + 2] @ _follow(basis, path, rest)
+        expected.append(places)
     return expected
+
+
+def _follow(basis: FloatArray, path: FloatArray, there: NDArray[np.bool_]) -> FloatArray:
+    """How much of each dimension (2F, R) paths (2F, P) mostly have, on these frames: (R, P)."""
+    rows = np.repeat(there, 2)
+    weight = np.ones(int(there.sum()))
+    follow = np.zeros((basis.shape[1], path.shape[1]))
+    for _ in range(8):
+        root = np.sqrt(np.repeat(weight, 2))[:, None]
+        follow = np.linalg.lstsq(basis[rows] * root, path[rows] * root, rcond=None)[0]
+        off = (basis[rows] @ follow - path[rows]).reshape(len(weight), 2, -1)
+        weight = 1.0 / np.maximum(np.sqrt((off**2).sum(axis=1).mean(axis=1)), 1.0)
+    return np.asarray(follow)
 
 
 def _fill(paths: list[FloatArray]) -> FloatArray:

@@ -357,7 +357,8 @@ def _carry(
 
     if template is not None:
         return revectorize(shots, template.shapes, marked), template
-    if unknown := sorted(set(options.counts) - {name for named in shots.values() for name in named}):
+    drawn = {name for named in shots.values() for name in named}
+    if unknown := sorted(set(options.counts) - drawn):
         raise UsageError(f"--points: there is no shape {', '.join(map(repr, unknown))}")
     if marked:
         if options.counts:
@@ -381,10 +382,11 @@ def print_reports(carried: CarriedFiles | None) -> None:
     click.echo(f"{head} {'on':>6} {'slide px':>8}  left out")
     for row in carried.result.reports:
         out = format_frames(row.left_out) if row.left_out else ""
+        slide = "-" if row.slide_px is None else f"{row.slide_px:.2f}"
         click.echo(
             f"{row.shot:12} {row.shape:16} {row.points:6d} {len(row.frames):6d} "
             f"{row.mean_px:8.3f} {row.max_px:8.2f} {row.max_frame or '':>6} "
-            f"{row.slide_px:8.2f}  {out}".rstrip()
+            f"{slide:>8}  {out}".rstrip()
         )
     for item in carried.result.left_out:
         click.echo(

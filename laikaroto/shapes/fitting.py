@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
-from laikaroto.shapes.bezier import distance_to_polyline, sample, segments
+from laikaroto.shapes.bezier import distance_to_polyline, segments
 from laikaroto.shapes.contour import Contour
 
 _SAMPLES = 24  # of each stretch
 _ROUNDS = 10
 _GOOD_PX = 0.02  # worst distance at which there is nothing left to do
 _SLIDE_COST = 0.06  # a point that slides by 1 px costs as much as 24 samples 0.05 px off
+_LOOSE_COST = 0.002  # where nothing else helps
 _OFF_COST = 1.0  # a point that leaves the contour by 1 px
 _TURN_COST = 1e-3
 _LENGTH_COST = 1e-3
@@ -29,15 +30,23 @@ _SHORTEST, _LONGEST = 0.02, 1.5  # of a stretch's chord: how long a tangent may 
 _ON_CORNER_PX = 1e-3
 
 
-def fit_spline(contour: Contour, along: FloatArray, corners: NDArray[np.bool_]) -> FloatArray:
+def fit_spline(
+    contour: Contour,
+    along: FloatArray,
+    corners: NDArray[np.bool_],
+    *,
+    tolerance_px: float = 0.5,
+) -> FloatArray:
     """Fit a spline to a contour, its points near given places.
 
-    Points may slide by a few tenths of a pixel where that makes the curve follow better.
+    Points may slide by a few tenths of a pixel where that makes the curve follow better, and
+    by a few pixels where it would be off by more than the tolerance otherwise.
 
     Args:
         contour: what to follow.
         along: (N,) px along it, ascending; of an open contour the first and last are its ends.
         corners: (N,) which points may turn sharply; ends of open ones always may.
+        tolerance_px: largest distance that needs no such slides.
 
     Returns:
         (N, 6) control points.
@@ -51,16 +60,27 @@ def fit_spline(contour: Contour, along: FloatArray, corners: NDArray[np.bool_]) 
     if not contour.closed:
         free[[0, -1]] = True
     state = _start(contour, np.array(along, dtype=np.float64), free)
+    best, worst = _rounds(contour, state, free, _SLIDE_COST, _ROUNDS)
+    if worst > tolerance_px:
+        loose, off = _rounds(contour, best, free, _LOOSE_COST, 2 * _ROUNDS)
+        best = loose if off < worst else best
+    return best.points
+
+
+def _rounds(
+    contour: Contour, state: _State, free: NDArray[np.bool_], slide_cost: float, rounds: int
+) -> tuple[_State, float]:
+    """The best of some rounds and the largest distance it has, px."""
     best, best_worst = state, np.inf
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         feet = _find_feet(contour, state)
-        worst = float(np.abs(feet.off).max())
+        worst = float(np.hypot(feet.off, feet.beside).max())
         if worst < best_worst:
             best, best_worst = state, worst
         if worst < _GOOD_PX:
             break
-        state = _improve(contour, state, feet, free)
-    return best.points
+        state = _improve(contour, state, feet, free, slide_cost)
+    return best, best_worst
 
 
 def deviation(contour: Contour, points: FloatArray) -> tuple[float, float]:
@@ -100,11 +120,13 @@ class _Feet:
         basis: (S, T, 4) Bernstein values at the feet.
         normal: (S, T, 2) unit normals of the spline there.
         off: (S, T) px from the contour to the spline along the normal.
+        beside: (S, T) px along the spline that are left: more than nothing at its ends only.
     """
 
     basis: FloatArray
     normal: FloatArray
     off: FloatArray
+    beside: FloatArray
 
 
 def _start(contour: Contour, along: FloatArray, free: NDArray[np.bool_]) -> _State:
@@ -197,11 +219,16 @@ def _find_feet(contour: Contour, state: _State) -> _Feet:
     size = np.maximum(np.linalg.norm(speed, axis=-1, keepdims=True), 1e-9)
     normal = np.stack([-speed[..., 1], speed[..., 0]], axis=-1) / size
     off = ((at - places) * normal).sum(-1)
-    return _Feet(basis, normal, off)
+    beside = ((at - places) * speed / size).sum(-1)
+    return _Feet(basis, normal, off, beside)
 
 
 def _improve(
-    contour: Contour, state: _State, feet: _Feet, free: NDArray[np.bool_]
+    contour: Contour,
+    state: _State,
+    feet: _Feet,
+    free: NDArray[np.bool_],
+    slide_cost: float,
 ) -> _State:
     """One round of Gauss-Newton over places, directions and lengths."""
     count = len(state.points)
@@ -217,7 +244,7 @@ def _improve(
     full[i, :, i, 4:6] = b[..., 1, None] * n
     full[i, :, j, 0:2] += (b[..., 2] + b[..., 3])[..., None] * n
     full[i, :, j, 2:4] = b[..., 2, None] * n
-    local, cost = _freedoms(contour, state, free)
+    local, cost = _freedoms(contour, state, free, slide_cost)
     slope = np.einsum("stnk,nkm->stnm", full * weight[..., None, None], local)
     slope = slope.reshape(-1, local.shape[0] * local.shape[2])
     off = (feet.off * weight).reshape(-1)
@@ -236,7 +263,7 @@ def _improve(
 
 
 def _freedoms(
-    contour: Contour, state: _State, free: NDArray[np.bool_]
+    contour: Contour, state: _State, free: NDArray[np.bool_], slide_cost: float
 ) -> tuple[FloatArray, FloatArray]:
     """What each point may do: (N, 6, 6) directions of change, (N, 6) what a unit of each costs.
 
@@ -260,7 +287,7 @@ def _freedoms(
     local[:, 4:6, 3] = np.where(free[:, None], _left(out), 0.0)
     local[:, 2:4, 4] = along_in
     local[:, 4:6, 5] = along_out
-    cost[:, 0], cost[:, 1] = _SLIDE_COST, _OFF_COST
+    cost[:, 0], cost[:, 1] = slide_cost, _OFF_COST
     reach = np.maximum(size_in[:, 0], size_out[:, 0])
     cost[:, 2] = cost[:, 3] = _TURN_COST * np.maximum(reach, 1.0) ** 2
     cost[:, 4] = cost[:, 5] = _LENGTH_COST
