@@ -36,6 +36,7 @@ _FEW_FRAMES = 8  # below, other shapes do not say where one is to be expected
 _MOST_STRETCH = 2.2
 _MOST_APART = 0.15  # of the head's size, from where the other shapes put it
 _MOST_COST = (0.8, 0.55, 0.4)  # what is expected is known better each time
+_MOST_COST_FEW = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,9 @@ def carry(
             for f in range(len(found))
         ]
         again = carry_again(drawings, found, places, anchors=anchors, anew=turn == 0)
-        strangers = _find_strangers(drawings, again, places, _MOST_COST[turn])
+        strangers = _find_strangers(
+            drawings, again, places, _MOST_COST[turn] if telling else _MOST_COST_FEW
+        )
         found = again if telling else found
         _remove(drawings, found, strangers)
         left_out += strangers

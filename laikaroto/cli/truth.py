@@ -155,7 +155,7 @@ def import_truth(
     if theirs:
         carried = carry_files(show, character, theirs, rotos, template, shot, options)
         template = carried.template
-    elif options.mark is not None or options.points:
+    elif options.mark is not None or options.counts:
         raise UsageError("--mark and --points are for artists' files; a roto.json has its points")
     assert template is not None  # there is at least one file
     _refuse_mismatches(ours, rotos, template, template_file)
