@@ -225,7 +225,7 @@ def _likely_starts(costs: FloatArray) -> NDArray[np.int64]:
     apart = np.abs((np.arange(len(shifts)) - first + _ROWS // 2) % _ROWS - _ROWS // 2)
     second = int(np.where(apart > _ROWS // 8, means, np.inf).argmin())
     around = (np.array([first, second]) * _FINE)[:, None] + _STARTS
-    return around.reshape(-1) % width
+    return np.asarray(around.reshape(-1) % width)
 
 
 def _dynamic(costs: FloatArray) -> tuple[FloatArray, NDArray[np.int64]]:

@@ -144,13 +144,14 @@ def _follow(basis: FloatArray, path: FloatArray, there: NDArray[np.bool_]) -> Fl
     """How much of each dimension (2F, R) paths (2F, P) mostly have, on these frames: (R, P)."""
     rows = np.repeat(there, 2)
     weight = np.ones(int(there.sum()))
-    follow = np.zeros((basis.shape[1], path.shape[1]))
+    follow: FloatArray = np.zeros((basis.shape[1], path.shape[1]))
     for _ in range(8):
         root = np.sqrt(np.repeat(weight, 2))[:, None]
-        follow = np.linalg.lstsq(basis[rows] * root, path[rows] * root, rcond=None)[0]
+        solved = np.linalg.lstsq(basis[rows] * root, path[rows] * root, rcond=None)[0]
+        follow = np.asarray(solved, dtype=np.float64)
         off = (basis[rows] @ follow - path[rows]).reshape(len(weight), 2, -1)
         weight = 1.0 / np.maximum(np.sqrt((off**2).sum(axis=1).mean(axis=1)), 1.0)
-    return np.asarray(follow)
+    return follow
 
 
 def _fill(paths: list[FloatArray]) -> FloatArray:
@@ -238,7 +239,7 @@ def _keep_order(
     high = np.where(fixed, along - least, np.inf)
     if contour.closed and not fixed.any():
         bare = np.maximum.accumulate(along - least)
-        return np.minimum(bare + least, bare[0] + contour.length - gaps[-1])
+        return np.asarray(np.minimum(bare + least, bare[0] + contour.length - gaps[-1]))
     low = np.maximum.accumulate(low)
     high = np.minimum.accumulate(high[::-1])[::-1]
     if contour.closed:  # beyond the first and last fixed stations it goes round

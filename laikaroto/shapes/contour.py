@@ -77,7 +77,7 @@ class Contour:
     def centroid(self) -> FloatArray:
         """Middle of the curve by length, (2,) plate px."""
         if self.length == 0.0:
-            return self.xy[0]
+            return np.asarray(self.xy[0])
         middles = (self.xy[1:] + self.xy[:-1]) / 2
         middle: FloatArray = np.diff(self.along) @ middles / self.length
         return middle
@@ -106,7 +106,7 @@ class Contour:
         along = np.asarray(along, dtype=np.float64)
         chord = self.at(along + after_px) - self.at(along - before_px)
         size = np.linalg.norm(chord, axis=-1, keepdims=True)
-        return np.divide(chord, size, out=np.zeros_like(chord), where=size > 0)
+        return np.asarray(np.divide(chord, size, out=np.zeros_like(chord), where=size > 0))
 
     def reversed(self) -> Contour:
         """The same curve run backwards; a closed one keeps its start."""
