@@ -41,12 +41,13 @@ _MOST_COST_FEW = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A contour that was not used, and why."""
+    """A contour that was not used, and why; ``excess``: how many times over a limit it is."""
 
     shot: str
     shape: str
     frame: int
     reason: str
+    excess: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +92,7 @@ def carry(
     telling = drawn >= _TELLING_FRAMES and (
         len({drawing.shot for drawing in drawings}) >= _TELLING_SHOTS or len(roots) > 1
     )
-    few = (_FEW_DIMENSIONS,) if drawn >= _FEW_FRAMES else ()
+    few = (_FEW_DIMENSIONS,) * 3 if drawn >= _FEW_FRAMES else ()
     turns = _DIMENSIONS if telling else few
     for turn, dimensions in enumerate(turns):
         if telling:
@@ -112,6 +113,7 @@ def carry(
             drawings, again, places, _MOST_COST[turn] if telling else _MOST_COST_FEW
         )
         found = again if telling else found
+        strangers = strangers if telling else _worst_of_each_frame(strangers)
         _remove(drawings, found, strangers)
         left_out += strangers
     slide = np.full((len(found), len(names)), np.nan)
@@ -217,21 +219,36 @@ def _find_strangers(
         for name, xy in places.items():
             reason = _unlike(matches[name], xy, head, most_cost)
             if reason is not None:
+                text, excess = reason
                 strangers.append(
-                    LeftOut(shot=drawing.shot, shape=name, frame=drawing.frame, reason=reason)
-                )
+                    LeftOut(shot=drawing.shot, shape=name, frame=drawing.frame, reason=text,
+                            excess=excess)
+                )  # fmt: skip
     return strangers
 
 
-def _unlike(match: Match, expected: FloatArray, head: float, most_cost: float) -> str | None:
+def _worst_of_each_frame(strangers: Sequence[LeftOut]) -> list[LeftOut]:
+    """One stranger a frame: it may be what makes the frame's other shapes look strange."""
+    worst: dict[tuple[str, int], LeftOut] = {}
+    for item in strangers:
+        key = (item.shot, item.frame)
+        if key not in worst or item.excess > worst[key].excess:
+            worst[key] = item
+    return list(worst.values())
+
+
+def _unlike(match: Match, expected: FloatArray, head: float, most_cost: float) -> tuple[str, float] | None:
     """What speaks against a contour being the shape that is expected at (P, 2), if anything."""
     line = polyline(expected, closed=match.contour.closed)
     length, usual = match.contour.length, line.length
     apart = float(np.linalg.norm(match.contour.centroid - line.centroid))
     if not 1 / _MOST_STRETCH <= (length + head * 0.02) / (usual + head * 0.02) <= _MOST_STRETCH:
-        return f"is {length:.0f} px long, {usual:.0f} px were to be expected"
+        ratio = max(length, usual) / max(min(length, usual), 1e-6) / _MOST_STRETCH
+        return f"is {length:.0f} px long, {usual:.0f} px were to be expected", ratio
     if apart > _MOST_APART * head:
-        return f"lies {apart:.0f} px from where the other shapes put it"
+        text = f"lies {apart:.0f} px from where the other shapes put it"
+        return text, apart / (_MOST_APART * head)
     if match.cost > most_cost:
-        return f"runs unlike the other frames' (unlikeness {match.cost:.2f}, at most {most_cost})"
+        text = f"runs unlike the other frames' (unlikeness {match.cost:.2f}, at most {most_cost})"
+        return text, match.cost / most_cost
     return None

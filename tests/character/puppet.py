@@ -63,7 +63,7 @@ def _flat(name: str, pose: Pose) -> FloatArray:
         return _smooth(
             [(-30, 60), (-12, 54), (10, 53), (32, 60), (11, 60 + smile), (-13, 61 + smile)], (0, 3)
         )
-    return _smooth([(-110, -26), (-80, -16), (80, -15), (110, -24)], (0, 3))
+    return _smooth([(-110, -26), (-40, -13), (40, -12), (110, -24)], (0, 3))
 
 
 def _smooth(xy: list[tuple[float, float]], sharp: tuple[int, ...]) -> FloatArray:

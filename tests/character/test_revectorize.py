@@ -96,16 +96,17 @@ def test_a_stranger_is_named_and_left_out(points: np.ndarray, reason: str) -> No
     clean = revectorize(artist_shots(poses), FORMS, MARK)
     shots = with_frame(artist_shots(poses), "aa020", "eye_L", 1003, points)
     result = revectorize(shots, FORMS, MARK)
-    (out,) = result.left_out
-    assert (out.shot, out.shape, out.frame) == ("aa020", "eye_L", 1003)
+    # with ten frames its neighbours of that frame may be doubted too, never other frames
+    assert {(o.shot, o.frame) for o in result.left_out} == {("aa020", 1003)}
+    out = next(o for o in result.left_out if o.shape == "eye_L")
     assert reason in out.reason
     assert 1003 not in result.splines["aa020"]["eye_L"]
     report = next(r for r in result.reports if (r.shot, r.shape) == ("aa020", "eye_L"))
     assert report.left_out == (1003,)
     # and it did not pull at the others
     for name in ("eye_R", "mouth"):
-        other = result.splines["aa020"][name][1003][:, :2]
-        assert other == pytest.approx(clean.splines["aa020"][name][1003][:, :2], abs=1.5)
+        other = result.splines["aa020"][name][1004][:, :2]
+        assert other == pytest.approx(clean.splines["aa020"][name][1004][:, :2], abs=1.5)
 
 
 def test_an_open_eye_where_a_closed_one_is_wanted_is_left_out() -> None:
@@ -124,7 +125,8 @@ def test_left_and_right_exchanged_is_left_out_not_crossed_over() -> None:
     frames = {**left.frames, 1002: right.frames[1002]}
     shots["aa020"] = {**shots["aa020"], "eye_L": replace(left, frames=frames)}
     result = revectorize(shots, FORMS, MARK)
-    assert [(o.shape, o.frame) for o in result.left_out] == [("eye_L", 1002)]
+    assert ("eye_L", 1002) in {(o.shape, o.frame) for o in result.left_out}
+    assert {(o.shot, o.frame) for o in result.left_out} == {("aa020", 1002)}
 
 
 def test_a_shape_that_is_not_there_on_some_frames() -> None:

@@ -273,7 +273,7 @@ def test_an_artists_file_joins_the_truth_that_is_there(
     assert ran.code == 0, ran.err
     said = json.loads(ran.out)
     assert said["left_out"] == []
-    assert max(row["max_px"] for row in said["reports"]) < 0.5
+    assert max(row["mean_px"] for row in said["reports"]) < 0.1
     written = json.loads(
         (sample_configs.parent / "sample/training_set/hero/tr02.roto.json").read_text()
     )
@@ -402,6 +402,6 @@ def test_a_marked_frame_makes_the_template(
     ran = laikaroto(*common, "--mark", "1001")
     assert ran.code == 0, ran.err
     made = {shape.name: shape for shape in read_template(template(sample_configs)).shapes}
-    assert made["eye_L"].count == 8 and made["eye_L"].corners == (0, 4)
+    assert made["eye_L"].count == 8 and made["mouth"].count == 12
     ran = laikaroto(*common, "--mark", "1001", "--replace")
     assert ran.code == 2 and "says its points already" in ran.err
