@@ -237,8 +237,10 @@ def _worst_of_each_frame(strangers: Sequence[LeftOut]) -> list[LeftOut]:
     return list(worst.values())
 
 
-def _unlike(match: Match, expected: FloatArray, head: float, most_cost: float) -> tuple[str, float] | None:
-    """What speaks against a contour being the shape that is expected at (P, 2), if anything."""
+def _unlike(
+    match: Match, expected: FloatArray, head: float, most_cost: float
+) -> tuple[str, float] | None:
+    """What speaks against a contour being the shape expected at (P, 2), and how many times over."""
     line = polyline(expected, closed=match.contour.closed)
     length, usual = match.contour.length, line.length
     apart = float(np.linalg.norm(match.contour.centroid - line.centroid))
