@@ -183,11 +183,20 @@ class CharacterConfig(Strict):
 
     name: str
     training_shots: tuple[str, ...] = ()
+    names: dict[str, str | None] = {}
     training: TrainingConfig = TrainingConfig()
     mattes: MatteConfig = MatteConfig()
     review: ReviewConfig = ReviewConfig()
 
     _check = field_validator("name")(_name)
+
+    @field_validator("names")
+    @classmethod
+    def _names(cls, value: dict[str, str | None]) -> dict[str, str | None]:
+        for name in value.values():
+            if name is not None:
+                _name(name)
+        return value
 
     @field_validator("training_shots")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,22 @@ from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageErro
 if TYPE_CHECKING:
     from laikaroto.character.template import CharacterTemplate
     from laikaroto.character.truth import TruthFault
+    from laikaroto.cli.truth_import import ArtistOptions, CarriedFiles
     from laikaroto.shapes.records import Roto
     from laikaroto.show import Show
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        written: where each shot's truth lies now.
+        carried: how artists' files came out; None: there was none.
+    """
+
+    written: dict[str, Path]
+    carried: CarriedFiles | None
 
 
 @click.group()
@@ -28,30 +43,57 @@ def truth() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...",
                 type=click.Path(path_type=Path))
 @click.option("--shot", help="Shot the truth is of, when the file says another; one FILE only.")
-@click.option("--format", "form", type=click.Choice(["roto.json"]), default="roto.json",
-              show_default=True, help="What the files are.")
+@click.option("--format", "form", default="auto", show_default=True, metavar="FORMAT",
+              help="What the files are: roto.json, nuke, silhouette …; auto: by their names.")
+@click.option("--frames", help="Only these frames of artists' files, such as 1001-1040.")
+@click.option("--mark", metavar="[FILE:]FRAME",
+              help="A frame on which every shape has exactly the points wanted; of the first "
+                   "FILE if none is named. Only where there is no template yet.")
+@click.option("--points", "points", multiple=True, metavar="SHAPE=N",
+              help="How many points a shape shall have in a template made from contours.")
+@click.option("--tolerance", "tolerance_px", type=float, default=0.5, show_default=True,
+              help="Largest distance from the artist's curve, px, in a template made from them.")
+@click.option("--pictures", type=click.Path(file_okay=False, path_type=Path),
+              help="Write pictures of plates with contours and numbered points to this folder.")
+@click.option("--dry-run", is_flag=True, help="Check and report; write nothing.")
 @click.option("--replace", is_flag=True, help="Replace truth that is already there.")
 @common_options
 def import_command(
     configs: Path, as_json: bool, character: str, files: tuple[Path, ...], shot: str | None,
-    form: str, replace: bool,
+    form: str, frames: str | None, mark: str | None, points: tuple[str, ...],
+    tolerance_px: float, pictures: Path | None, dry_run: bool, replace: bool,
 ) -> None:  # fmt: skip
-    """Copy ground truth into the training set: all the files, or none if one is wrong.
+    """Take ground truth into the training set: all the files, or none if one is wrong.
 
     The first import writes the character's template: which tracking points and shapes it
-    has, closed or open, their corners and numbers of points. Later files must match it.
+    has, closed or open, their corners and numbers of points. A roto.json has to match it. An
+    artist's own file (Nuke, Silhouette …) may have any points: its contours are carried onto
+    the template's, and what cannot be carried is reported and left out.
     """
+    from laikaroto.cli.truth_import import ArtistOptions, print_reports, to_dict
     from laikaroto.show import Show
 
     show = Show.open(configs)
-    written = import_truth(show, character=character, files=files, shot=shot, replace=replace)
+    options = ArtistOptions.of(
+        form=form, frames=frames, mark=mark, points=points, tolerance_px=tolerance_px,
+        pictures=pictures,
+    )  # fmt: skip
+    imported = import_truth(
+        show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
+        options=options,
+    )  # fmt: skip
     if as_json:
         print_json({"character": character, "template": str(show.template_file(character)),
-                    "imported": {name: str(path) for name, path in written.items()}})  # fmt: skip
+                    "imported": {name: str(path) for name, path in imported.written.items()},
+                    "dry_run": dry_run, **to_dict(imported.carried)})  # fmt: skip
         return
-    for name, path in written.items():
+    print_reports(imported.carried)
+    for name, path in imported.written.items():
         click.echo(f"{name}: {path}")
-    click.echo(f"imported; look it over with: laikaroto truth check {character}")
+    if dry_run:
+        click.echo("dry run: nothing was written")
+    else:
+        click.echo(f"imported; look it over with: laikaroto truth check {character}")
 
 
 @truth.command("check")
@@ -80,46 +122,64 @@ def check_command(configs: Path, as_json: bool, character: str) -> int:
 
 def import_truth(
     show: Show, *, character: str, files: Sequence[Path], shot: str | None = None,
-    replace: bool = False,
-) -> dict[str, Path]:  # fmt: skip
-    """Check truth files and copy them into the training set, all of them or none.
+    replace: bool = False, dry_run: bool = False, options: ArtistOptions | None = None,
+) -> Imported:  # fmt: skip
+    """Check truth files and take them into the training set, all of them or none.
 
     A file that is already there with the same content is left as it is.
 
-    Returns:
-        Where each shot's truth lies now.
-
     Raises:
         UsageError: ``shot`` with several files, one shot twice, truth that is there already.
-        SidecarError: a file is no roto.json; TruthError: it does not fit the character.
+        SidecarError: a file cannot be read; TruthError: it does not fit the character or plate.
         TryAgainError: the disk refused; what was there is as before.
     """
     from laikaroto.character.template import read_template, template_from, write_template
+    from laikaroto.cli.truth_import import ArtistOptions, carry_files, is_roto_json
     from laikaroto.sidecar.schema import roto_bytes
 
     show.character(character)
     if shot is not None and len(files) != 1:
         raise UsageError(f"--shot names one shot, so give one file with it; got {len(files)}")
-    rotos = _read_all(character, files, shot)
-    first = not show.template_file(character).exists()
-    template = template_from(rotos[0]) if first else read_template(show.template_file(character))
-    _refuse_mismatches(files, rotos, template, show.template_file(character))
-    targets = {show.truth_file(character, roto.shot): roto_bytes(roto) for roto in rotos}
+    options = options or ArtistOptions()
+    ours = [path for path in files if is_roto_json(path, options.form)]
+    rotos = _read_all(character, ours, shot)
+    template_file = show.template_file(character)
+    first = not template_file.exists()
+    template = None
+    if not first:
+        template = read_template(template_file)
+    elif rotos and options.mark is None:
+        template = template_from(rotos[0])
+    theirs = [path for path in files if path not in ours]
+    carried = None
+    if theirs:
+        carried = carry_files(show, character, theirs, rotos, template, shot, options)
+        template = carried.template
+    elif options.mark is not None or options.counts:
+        raise UsageError("--mark and --points are for artists' files; a roto.json has its points")
+    assert template is not None  # there is at least one file
+    _refuse_mismatches(ours, rotos, template, template_file)
+    everything = [*rotos, *(carried.rotos if carried else ())]
+    targets = {show.truth_file(character, roto.shot): roto_bytes(roto) for roto in everything}
+    if len(targets) < len(everything):
+        raise UsageError("two files are of the same shot; import one of them")
     taken = [p for p, data in targets.items() if p.exists() and p.read_bytes() != data]
     if taken and not replace:
         raise UsageError(
             "\n".join(f"{path}: there is other truth for this shot already" for path in taken)
             + "\nnothing was imported; use --replace to replace it"
         )
-    if first:
-        write_template(show.template_file(character), template)
-    try:
-        _write_all(targets)
-    except LaikarotoError:
+    if not dry_run:
         if first:
-            show.template_file(character).unlink()
-        raise
-    return {roto.shot: path for roto, path in zip(rotos, targets, strict=True)}
+            write_template(template_file, template)
+        try:
+            _write_all(targets)
+        except LaikarotoError:
+            if first:
+                template_file.unlink()
+            raise
+    written = {roto.shot: path for roto, path in zip(everything, targets, strict=True)}
+    return Imported(written, carried)
 
 
 def check_training_set(show: Show, character: str) -> list[TruthFault]:

@@ -236,3 +236,172 @@ def test_a_warning_alone_is_no_failure(laikaroto, sample_configs: Path, tmp_path
     laikaroto("truth", "import", "hero", changed(tmp_path, leave), "--configs", sample_configs)
     ran = laikaroto("truth", "check", "hero", "--configs", sample_configs)
     assert ran.code == 0 and "1 shots, 0 errors, 1 warnings" in ran.out
+
+
+def _artist_nk(folder: Path, shot: str, edit: Callable[[Any], Any] | None = None) -> Path:
+    """The sample's own truth as a Nuke script, named after its shot."""
+    from laikaroto.sidecar.formats.registry import FORMATS, WriteOptions
+    from laikaroto.sidecar.schema import read_roto
+
+    roto = read_roto(TRUTH / f"{shot}.roto.json")
+    roto = roto if edit is None else edit(roto)
+    keys = {name: tuple(sorted(shape.frames)) for name, shape in roto.shapes.items()}
+    files = FORMATS["nuke"].write(roto, WriteOptions(keys=keys, name=shot))
+    data = next(data for name, data in files.items() if name.endswith(".nk"))
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{shot}.nk"
+    path.write_bytes(data)
+    return path
+
+
+def _shapes(edit: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], Any]:
+    import dataclasses
+
+    return lambda roto: dataclasses.replace(roto, shapes=edit(dict(roto.shapes)), tracks={})
+
+
+def test_an_artists_file_joins_the_truth_that_is_there(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    laikaroto("truth", "import", "hero", FILES[0], "--configs", sample_configs)
+    file = _artist_nk(tmp_path, "tr02", _shapes(lambda shapes: shapes))
+    common = ("truth", "import", "hero", file, "--configs", sample_configs, "--json")
+    ran = laikaroto(*common, "--dry-run")
+    assert ran.code == 0, ran.err
+    assert imported(sample_configs) == ["tr01.roto.json"]
+    ran = laikaroto(*common, "--pictures", tmp_path / "look")
+    assert ran.code == 0, ran.err
+    said = json.loads(ran.out)
+    assert said["left_out"] == []
+    assert max(row["mean_px"] for row in said["reports"]) < 0.1
+    written = json.loads(
+        (sample_configs.parent / "sample/training_set/hero/tr02.roto.json").read_text()
+    )
+    source = written["provenance"]["imported"]
+    assert (source["file"], source["tool"]) == ("tr02.nk", "nuke")
+    assert len(source["sha256"]) == 64
+    assert written["shapes"]["eye_L"]["frames"]["1001"]["source"] == "artist"
+    assert len(written["shapes"]["eye_L"]["frames"]["1001"]["points"]) == 8
+    assert len(list((tmp_path / "look").glob("tr02.*.jpg"))) == 8
+    ran = laikaroto("truth", "check", "hero", "--configs", sample_configs)
+    assert ran.code == 0, ran.out  # no tracking points in tr02: no error
+
+
+def test_faults_of_an_artists_file_come_all_at_once(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    import dataclasses
+
+    laikaroto("truth", "import", "hero", FILES[0], "--configs", sample_configs)
+
+    def spoil(roto: Any) -> Any:
+        shapes = dict(roto.shapes)
+        shapes["eye_Left"] = shapes.pop("eye_L")  # renamed
+        shapes.pop("mouth")  # missing
+        shapes["whiskers"] = shapes["brow_R"]  # added
+        plate = dataclasses.replace(roto.plate, width=1280, height=720)  # another size
+        return dataclasses.replace(roto, shapes=shapes, tracks={}, plate=plate)
+
+    file = _artist_nk(tmp_path, "tr02", spoil)
+    ran = laikaroto("truth", "import", "hero", file, "--configs", sample_configs)
+    assert ran.code == 1
+    for text in (
+        "shape 'eye_Left' is not in the template; if it is 'eye_L', write "
+        "'names: {eye_Left: eye_L}' into",
+        "shape 'mouth' of the template is missing",
+        "shape 'whiskers' is not in the template",
+        "is drawn on 1280x720, the plate is 640x360",
+        "nothing was imported",
+    ):
+        assert text in ran.err, ran.err
+    assert imported(sample_configs) == ["tr01.roto.json"]
+
+
+def test_names_of_the_characters_table(laikaroto, sample_configs: Path, tmp_path: Path) -> None:
+    laikaroto("truth", "import", "hero", FILES[0], "--configs", sample_configs)
+    config = sample_configs / "characters/hero.yaml"
+    text = config.read_text().replace(
+        "names: {}  ", "names: {leftEye: eye_L, garbage: null}  "
+    )
+    config.write_text(text)
+
+    def rename(shapes: dict[str, Any]) -> dict[str, Any]:
+        shapes["garbage"] = shapes["mouth"]
+        shapes["leftEye"] = shapes.pop("eye_L")
+        return shapes
+
+    file = _artist_nk(tmp_path, "tr02", _shapes(rename))
+    ran = laikaroto("truth", "import", "hero", file, "--configs", sample_configs, "--json")
+    assert ran.code == 0, ran.err
+    names = {row["shape"] for row in json.loads(ran.out)["reports"]}
+    assert "eye_L" in names and "garbage" not in names
+
+
+def test_frames_without_a_plate_are_refused_unless_limited(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    import dataclasses
+
+    laikaroto("truth", "import", "hero", FILES[0], "--configs", sample_configs)
+
+    def with_tail(shapes: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: dataclasses.replace(
+                shape, frames={**shape.frames, 1050: shape.frames[1008]}
+            )
+            for name, shape in shapes.items()
+        }
+
+    file = _artist_nk(tmp_path, "tr02", _shapes(with_tail))
+    common = ("truth", "import", "hero", file, "--configs", sample_configs)
+    ran = laikaroto(*common)
+    assert ran.code == 1
+    assert "1050" in ran.err and "the plate has 1001-1008" in ran.err and "--frames" in ran.err
+    assert laikaroto(*common, "--frames", "1001-1004", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--points", "eye_L"), "wanted SHAPE=N"),
+        (("--points", "eye_L=1"), "N of 2 or more"),
+        (("--mark", "here"), "wanted [FILE:]FRAME"),
+        (("--tolerance", "0"), "above 0"),
+        (("--format", "scribble"), "unknown format 'scribble'; known: auto, roto.json, nuke"),
+    ],
+)
+def test_options_that_cannot_be(
+    laikaroto, sample_configs: Path, tmp_path: Path, arguments: tuple[str, str], text: str
+) -> None:
+    file = tmp_path / "tr02.nk"
+    file.write_text("")
+    ran = laikaroto("truth", "import", "hero", file, "--configs", sample_configs, *arguments)
+    assert ran.code == 2 and text in ran.err, ran.err
+
+
+def test_a_file_of_no_known_shot_or_format(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    file = _artist_nk(tmp_path, "tr02").rename(tmp_path / "final_v3.nk")
+    ran = laikaroto("truth", "import", "hero", file, "--configs", sample_configs)
+    assert ran.code == 1 and "unknown shot 'final_v3'" in ran.err and "--shot" in ran.err
+    strange = tmp_path / "tr02.psd"
+    strange.write_text("")
+    ran = laikaroto("truth", "import", "hero", strange, "--configs", sample_configs)
+    assert ran.code == 2 and "cannot tell its format by its name" in ran.err
+
+
+def test_a_marked_frame_makes_the_template(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    file = _artist_nk(tmp_path, "tr02", _shapes(lambda shapes: shapes))
+    common = ("truth", "import", "hero", file, "--configs", sample_configs)
+    ran = laikaroto(*common, "--mark", "1099")
+    assert ran.code == 1 and "frame 1099: marked frame lacks brow_L" in ran.err
+    assert not template(sample_configs).exists()
+    ran = laikaroto(*common, "--mark", "1001")
+    assert ran.code == 0, ran.err
+    made = {shape.name: shape for shape in read_template(template(sample_configs)).shapes}
+    assert made["eye_L"].count == 8 and made["mouth"].count == 12
+    ran = laikaroto(*common, "--mark", "1001", "--replace")
+    assert ran.code == 2 and "says its points already" in ran.err

@@ -1,0 +1,218 @@
+"""Contours with any points carried onto a template: same spot, same curve, strangers left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from laikaroto.character.revectorize import Revectorized, make_template, marked_forms, revectorize
+from laikaroto.errors import TruthError
+from laikaroto.shapes.artist import ArtistShape
+from laikaroto.shapes.contour import Contour
+from tests.character.puppet import (
+    FORMS,
+    Pose,
+    artist_shots,
+    drawn,
+    few_poses,
+    many_poses,
+    spline,
+)
+from tests.shapes.drawn import circle, polygon
+
+MARK = [{form.name: spline(form.name, Pose()) for form in FORMS}]
+CLOSED = {form.name: form.closed for form in FORMS}
+
+
+def slides(result: Revectorized, poses: dict[str, list[Pose]]) -> dict[str, float]:
+    """Mean distance of the points from their true places, px, by shape."""
+    found: dict[str, list[float]] = {}
+    for shot, frames in poses.items():
+        for name, splines in result.splines[shot].items():
+            for frame, points in splines.items():
+                true = spline(name, frames[frame - 1001])
+                gap = np.linalg.norm(points[:, :2] - true[:, :2], axis=1)
+                found.setdefault(name, []).append(float(gap.mean()))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def with_frame(
+    shots: dict[str, dict[str, ArtistShape]], shot: str, name: str, frame: int, points: np.ndarray
+) -> dict[str, dict[str, ArtistShape]]:
+    shape = shots[shot][name]
+    changed = replace(shape, frames={**shape.frames, frame: points})
+    return {**shots, shot: {**shots[shot], name: changed}}
+
+
+def test_any_start_direction_and_number_of_points() -> None:
+    poses = few_poses()
+    result = revectorize(artist_shots(poses), FORMS, MARK)
+    assert result.left_out == ()
+    assert {r.shape for r in result.reports} == {form.name for form in FORMS}
+    for report in result.reports:
+        assert report.frames == tuple(range(1001, 1006))
+        assert report.mean_px < 0.1, report
+        assert report.max_px < 0.5, report
+        assert report.slide_px is None  # ten frames do not say
+    assert max(slides(result, poses).values()) < 2.0, slides(result, poses)
+
+
+def test_many_shots_settle_on_the_same_spots() -> None:
+    poses = many_poses()
+    result = revectorize(artist_shots(poses), FORMS, MARK)
+    assert result.left_out == ()
+    found = slides(result, poses)
+    assert np.mean(list(found.values())) < 1.0, found
+    assert max(found.values()) < 2.0, found
+    assert all(r.slide_px is not None and r.slide_px < 2.0 for r in result.reports)
+    assert max(r.max_px for r in result.reports) < 0.5
+
+
+def test_the_same_input_gives_the_same_splines() -> None:
+    shots = artist_shots(few_poses())
+    one, two = (revectorize(shots, FORMS, MARK) for _ in range(2))
+    for shot, shapes in one.splines.items():
+        for name, frames in shapes.items():
+            for frame, points in frames.items():
+                assert (points == two.splines[shot][name][frame]).all()
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        (polygon([(300, 200), (380, 240), (380, 200), (300, 240)]), "crosses itself"),
+        (np.full((5, 6), np.nan), "not finite"),
+        (polygon([(300, 200)]), "has 1 points"),
+        (polygon([(300, 200), (300.1, 200)]), "px long"),
+        (circle(20.0, count=6, centre=(60.0, 420.0)), "px from where"),
+        (circle(120.0, count=6, centre=(365.0, 220.0)), "px long, "),
+    ],
+    ids=["tangled", "nan", "one point", "a dot", "elsewhere", "far too large"],
+)
+def test_a_stranger_is_named_and_left_out(points: np.ndarray, reason: str) -> None:
+    poses = few_poses()
+    clean = revectorize(artist_shots(poses), FORMS, MARK)
+    shots = with_frame(artist_shots(poses), "aa020", "eye_L", 1003, points)
+    result = revectorize(shots, FORMS, MARK)
+    # with ten frames its neighbours of that frame may be doubted too, never other frames
+    assert {(o.shot, o.frame) for o in result.left_out} == {("aa020", 1003)}
+    out = next(o for o in result.left_out if o.shape == "eye_L")
+    assert reason in out.reason
+    assert 1003 not in result.splines["aa020"]["eye_L"]
+    report = next(r for r in result.reports if (r.shot, r.shape) == ("aa020", "eye_L"))
+    assert report.left_out == (1003,)
+    # and it did not pull at the others
+    for name in ("eye_R", "mouth"):
+        other = result.splines["aa020"][name][1004][:, :2]
+        assert other == pytest.approx(clean.splines["aa020"][name][1004][:, :2], abs=1.5)
+
+
+def test_an_open_eye_where_a_closed_one_is_wanted_is_left_out() -> None:
+    shots = artist_shots(few_poses())
+    opened = replace(shots["aa010"]["eye_L"], closed=False)
+    shots["aa010"] = {**shots["aa010"], "eye_L": opened}
+    result = revectorize(shots, FORMS, MARK)
+    assert {(o.shot, o.shape) for o in result.left_out} == {("aa010", "eye_L")}
+    assert len(result.left_out) == 5
+    assert "is open, wanted it closed" in result.left_out[0].reason
+
+
+def test_left_and_right_exchanged_is_left_out_not_crossed_over() -> None:
+    shots = artist_shots(few_poses())
+    left, right = shots["aa020"]["eye_L"], shots["aa020"]["eye_R"]
+    frames = {**left.frames, 1002: right.frames[1002]}
+    shots["aa020"] = {**shots["aa020"], "eye_L": replace(left, frames=frames)}
+    result = revectorize(shots, FORMS, MARK)
+    assert ("eye_L", 1002) in {(o.shape, o.frame) for o in result.left_out}
+    assert {(o.shot, o.frame) for o in result.left_out} == {("aa020", 1002)}
+
+
+def test_a_shape_that_is_not_there_on_some_frames() -> None:
+    shots = artist_shots(few_poses())
+    seam = shots["aa010"]["seam"]
+    kept = {f: p for f, p in seam.frames.items() if f != 1004}
+    shots["aa010"] = {**shots["aa010"], "seam": replace(seam, frames=kept)}
+    result = revectorize(shots, FORMS, MARK)
+    assert sorted(result.splines["aa010"]["seam"]) == [1001, 1002, 1003, 1005]
+    assert result.left_out == ()
+
+
+def test_marks_that_do_not_fit_are_refused_all_at_once() -> None:
+    points = {**MARK[0], "mouth": MARK[0]["mouth"][:5]}
+    del points["eye_R"]
+    with pytest.raises(TruthError) as caught:
+        revectorize(artist_shots(few_poses()), FORMS, [points])
+    assert "'mouth': wanted 6 points on the marked frames, got 5" in str(caught.value)
+    assert "'eye_R': is on no marked frame" in str(caught.value)
+
+
+def test_forms_of_a_marked_frame() -> None:
+    assert tuple(marked_forms(MARK[0], CLOSED)) == tuple(
+        form if form.name != "seam" else form for form in FORMS
+    )
+
+
+def test_a_template_made_from_contours_holds_them_with_few_points() -> None:
+    poses = few_poses()
+    result = make_template(artist_shots(poses), counts={}, tolerance_px=0.5)
+    assert [form.name for form in result.shapes] == [form.name for form in FORMS]
+    forms = {form.name: form for form in result.shapes}
+    for true in FORMS:
+        made = forms[true.name]
+        assert made.closed == true.closed
+        assert made.count <= true.count + 2, made
+        assert len(made.corners) == (0 if true.name == "seam" else len(true.corners))
+    assert max(report.max_px for report in result.reports) <= 0.5
+    assert result.enough_points == {}
+    # corners are the true corners
+    for shot, frames in poses.items():
+        for i, pose in enumerate(frames):
+            points = result.splines[shot]["eye_L"][1001 + i][list(forms["eye_L"].corners), :2]
+            true_corners = spline("eye_L", pose)[[0, 2], :2]
+            gaps = np.linalg.norm(points[:, None] - true_corners, axis=-1)
+            assert gaps.min(axis=0).max() < 0.1
+
+
+def test_given_numbers_of_points_are_kept_and_what_would_do_is_said() -> None:
+    result = make_template(artist_shots(few_poses()), counts={"mouth": 2, "eye_L": 7})
+    counts = {form.name: form.count for form in result.shapes}
+    assert counts["mouth"] == 2 and counts["eye_L"] == 7
+    assert list(result.enough_points) == ["mouth"]
+    enough = result.enough_points["mouth"]
+    assert enough is not None and 2 < enough <= 8
+
+
+def test_a_shape_open_here_and_closed_there_makes_no_template() -> None:
+    shots = artist_shots(few_poses())
+    shots["aa020"] = {**shots["aa020"], "seam": replace(shots["aa020"]["seam"], closed=True)}
+    with pytest.raises(TruthError, match="'seam': is closed in aa020 and open in aa010"):
+        make_template(shots, counts={})
+
+
+def test_one_frame_alone_is_enough_for_a_template() -> None:
+    shots = artist_shots({"aa010": [Pose()]})
+    result = make_template(shots, counts={})
+    assert all(report.max_px <= 0.5 for report in result.reports)
+
+
+def test_shut_lids_keep_upper_and_lower_apart() -> None:
+    poses = {"aa010": [Pose(lids=lids) for lids in (1.0, 0.5, 0.05, -0.55, 0.3)]}
+    result = revectorize(artist_shots(poses), FORMS, MARK)
+    for i, pose in enumerate(poses["aa010"]):
+        points = result.splines["aa010"]["eye_R"][1001 + i]
+        true = spline("eye_R", pose)
+        assert np.linalg.norm(points[[0, 2], :2] - true[[0, 2], :2], axis=1).max() < 0.5
+        assert Contour.of(points, closed=True).area == pytest.approx(
+            Contour.of(true, closed=True).area, abs=12.0
+        )
+
+
+def test_styles_are_the_same_curve() -> None:
+    for form in FORMS:
+        for style in range(4):
+            true = spline(form.name, Pose())
+            other = drawn(true, closed=form.closed, style=style)
+            a, b = (Contour.of(p, closed=form.closed) for p in (true, other))
+            assert a.length == pytest.approx(b.length, rel=1e-3)
