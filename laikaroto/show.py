@@ -96,6 +96,26 @@ class Show:
             self.configs.show.sidecars, shot=shot, character=character, version=version
         )
 
+    def corrections_file(self, shot: str, character: str) -> Path:
+        """What artists corrected in a shot: beside its versions, outside all of them."""
+        return self.sidecar_folder(shot, character, "v001").parent / "corrections.jsonl"
+
+    def corrected_shots(self, character: str) -> tuple[str, ...]:
+        """Shots of a character that have a corrections file, sorted."""
+        wanted = self.corrections_file("SHOT", character)
+        folder = next(part for part in wanted.parents if "SHOT" in part.name)
+        before, _, after = folder.name.partition("SHOT")
+        tail = wanted.relative_to(folder)
+        return tuple(
+            sorted(
+                path.name[len(before) : len(path.name) - len(after)]
+                for path in folder.parent.glob("*")
+                if path.name.startswith(before)
+                and path.name.endswith(after)
+                and (path / tail).is_file()
+            )
+        )
+
     def review_folder(self, shot: str, character: str, version: str) -> Path:
         """Folder of the review page of one published version."""
         return self._path(

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "jobs": ("jobs", "jobs", "Look at and steer submitted jobs."),
     "farm": ("farm", "farm", "Run, start and stop the local farm."),
     "models": ("models", "models", "List models; promote one or go back."),
+    "correct": ("correct", "correct", "Take an artist's edited file back in; lock and approve."),
     "review": ("review", "review", "Make review pages with pictures."),
     "evaluate": ("evaluate", "evaluate", "Measure a result against ground truth."),
     "worker": ("worker", "worker", "What a farm task runs; not for people."),

@@ -34,7 +34,8 @@ from laikaroto.training.validate import HeldOut, choose_held_out
 class DatasetIndex(BaseModel):
     """dataset.json: frames of each shot, their plates, and the sizes they were prepared for.
 
-    truth: digest of what it was made of, so that a change is noticed.
+    truth: digest of what it was made of, so that a change is noticed. corrected: shots of
+    which only what artists corrected is known; they are never held out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +47,7 @@ class DatasetIndex(BaseModel):
     mirror: Literal["auto", "never"]
     frames: dict[str, tuple[int, ...]]
     plates: dict[str, dict[str, float]]
+    corrected: tuple[str, ...] = ()
 
     def plate_infos(self) -> dict[str, PlateInfo]:
         """Plates of each shot."""
@@ -123,7 +125,9 @@ def open_course(run: Path, report: Report, *, choices: Mapping[str, Any] | None 
             budget_s=choices["budget_s"],
             seed=choices["seed"],
             training_shots=shots,
-            held_out=choices["held_out"] or choose_held_out(shots, dataset),
+            held_out=choices["held_out"] or choose_held_out(
+                tuple(shot for shot in shots if shot not in index.corrected), dataset
+            ),
             crop_px=index.crop_px,
             finder_size=index.finder_size,
         )
