@@ -97,7 +97,7 @@ def seen_records(roto: Roto) -> int:
 
 
 def _check(raw: Roto, standing: Standing) -> None:
-    faults = []
+    faults: list[str] = []
     for (name, frame), held in standing.shapes.items():
         faults += _misfit(raw, name, frame, held.entry, held.records[-1])
     for (name, frame), (number, entry) in standing.locked_shapes.items():
@@ -176,22 +176,23 @@ def _carried_shape(
     return found
 
 
-def _carry(shot: _Shot, name: str, drawn: Mapping[int, FloatArray]) -> tuple[Carried, float]:
+def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> tuple[Carried, float]:
     """Where a part's corrections go, and how much larger they were than expected (1: as large)."""
     motion = shot.motion
     corrected: dict[int, FloatArray] = {}
-    for frame in sorted(drawn):
+    for frame in sorted(said):
         pose = motion.pose_of.get(frame)
         if pose is not None:
-            corrected.setdefault(pose, drawn[frame])
+            corrected.setdefault(pose, said[frame])
     carried = carry(motion, name, corrected)
     where = motion.parts[name]
     usual = float(motion.error_px[where].mean())
-    away = [
-        float(np.linalg.norm(points[:, :2] - motion.values[pose, where, :2], axis=-1).mean()) / usual
-        for pose, points in corrected.items()
-        if np.isfinite(motion.values[pose, where]).all()
-    ]
+    away = []
+    for pose, points in corrected.items():
+        drawn_there = motion.values[pose, where]
+        if np.isfinite(drawn_there).all():
+            lengths = np.linalg.norm(points[:, :2] - drawn_there[:, :2], axis=-1)
+            away.append(float(lengths.mean()) / usual)
     square = (_TRUST + float(np.sum(np.square(away)))) / (_TRUST + len(away))
     return carried, float(np.sqrt(square))
 

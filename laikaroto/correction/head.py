@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
 from laikaroto.shapes.records import Roto
@@ -76,7 +77,8 @@ def head_motion(roto: Roto) -> HeadMotion:
     for name, part in parts.items():
         drawn = _drawn(roto, name)
         for i, frames in enumerate(poses):
-            if (points := drawn.get(frames[0])) is not None and len(points) == part.stop - part.start:
+            points = drawn.get(frames[0])
+            if points is not None and len(points) == part.stop - part.start:
                 values[i, part] = points
     error_px = _usual_errors(roto, parts, count)
     return HeadMotion(
@@ -134,25 +136,25 @@ def _usual_errors(roto: Roto, parts: Mapping[str, slice], count: int) -> FloatAr
     for name, values in said.items():
         if values:
             errors[parts[name]] = float(np.median(values))
-    return np.maximum(errors, 0.1 * width / 1280)
+    return np.asarray(np.maximum(errors, 0.1 * width / 1280))
 
 
 def _stiff(xy: FloatArray, error_px: FloatArray) -> FloatArray:
     """(Q, P, 2) the stiff head: the best space of four dimensions through the drawings."""
-    known = np.isfinite(xy).all(axis=-1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(xy).all(axis=-1))
     if not known.any():
         return np.zeros_like(xy)
     centre = np.stack([np.median(row[k], axis=0) if k.any() else np.zeros(2)
                        for row, k in zip(xy, known, strict=True)])[:, None]  # fmt: skip
     flat = np.where(known[..., None], xy - centre, 0.0)
-    form = _first_form(flat, known)
-    weight = known.astype(np.float64)
+    form = _first_form(flat)
+    weight: FloatArray = known.astype(np.float64)
     view = np.zeros((len(xy), _RANK + 1, 2))
     for _ in range(_ROUNDS):
         padded = np.concatenate([form, np.ones((len(form), 1))], axis=1)
         view = _least_squares(np.broadcast_to(padded, (len(xy), *padded.shape)), flat, weight)
         misfit = ((padded @ view - flat) ** 2).sum(-1)
-        weight = known / (1.0 + misfit / (2.0 * error_px**2))
+        weight = np.asarray(known / (1.0 + misfit / (2.0 * error_px**2)))
         form = _least_squares(
             np.broadcast_to(
                 view[:, :_RANK].transpose(0, 2, 1).reshape(-1, _RANK),
@@ -165,14 +167,13 @@ def _stiff(xy: FloatArray, error_px: FloatArray) -> FloatArray:
     return np.asarray(padded @ view + centre)
 
 
-def _first_form(flat: FloatArray, known: FloatArray) -> FloatArray:
+def _first_form(flat: FloatArray) -> FloatArray:
     """(P, 3) a form to start from: depth from how the points move against one another."""
     rows = flat.transpose(0, 2, 1).reshape(-1, flat.shape[1])
-    _, sizes, forms = np.linalg.svd(rows, full_matrices=False)
+    _, _, forms = np.linalg.svd(rows, full_matrices=False)
     rank = min(_RANK, len(forms)) if len(flat) >= _LEAST_POSES else min(2, len(forms))
     first = np.zeros((flat.shape[1], _RANK))
     first[:, :rank] = forms[:rank].T * np.sqrt(flat.shape[1])
-    del known, sizes
     return first
 
 

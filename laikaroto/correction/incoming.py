@@ -229,7 +229,8 @@ def _renumbered(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
         )
     notes = incoming.notes
     if beyond := drawn - there:
-        notes = (*notes, f"frames {format_frames(sorted(beyond))} are not of this version; left out")
+        left_out = format_frames(sorted(beyond))
+        notes = (*notes, f"frames {left_out} are not of this version; left out")
     return replace(
         incoming,
         shapes={

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from laikaroto.shapes.records import ShapeFrame, Source, TrackFrame
 
-SCHEMA = "laikaroto.correction/1"
+SCHEMA: Literal["laikaroto.correction/1"] = "laikaroto.correction/1"
 _PX_DECIMALS = 3  # as roto.json has them
 
 Kind = Literal["edit", "approve", "lock", "unlock", "revert", "conflict", "repair"]
@@ -119,6 +119,11 @@ class Record(_Strict):
     def _whole(self) -> Record:
         if (self.kind == "revert") != (self.target is not None):
             raise ValueError("a revert, and nothing else, has a target")
+        if self.kind in ("lock", "approve"):
+            for entries in self.shapes.values():
+                for frame, entry in entries.items():
+                    if None in (entry.points, entry.visible, entry.point_visible):
+                        raise ValueError(f"frame {frame}: a {self.kind} holds whole drawings")
         return self
 
     def line(self) -> bytes:

@@ -6,7 +6,7 @@ well), and locks last until they are undone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from laikaroto.correction.records import Record, ShapeEntry, TrackEntry
@@ -85,8 +85,9 @@ def stand(records: Sequence[Record]) -> Standing:
             for place, track in track_places(record):
                 tracks[place] = _held(tracks.get(place), track, record)
         if record.kind == "approve":
-            approved |= set(record.frames)
-            shot_approval = record if record.whole else shot_approval
+            if not record.names:
+                approved |= set(record.frames)
+                shot_approval = record if record.whole else shot_approval
         elif record.kind == "lock":
             locked_shapes |= {p: (record.number, e) for p, e in shape_places(record)}
             locked_tracks |= {p: (record.number, e) for p, e in track_places(record)}
@@ -166,11 +167,3 @@ def _active(
     found |= {number for places in locked for number, _ in places.values()}
     return tuple(sorted(found))
 
-
-def locked_names(standing: Standing, names: Collection[str]) -> dict[str, list[int]]:
-    """Frames on which each of these shapes and tracking points is locked."""
-    found: dict[str, list[int]] = {}
-    for name, frame in (*standing.locked_shapes, *standing.locked_tracks):
-        if name in names:
-            found.setdefault(name, []).append(frame)
-    return found

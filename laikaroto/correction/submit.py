@@ -213,7 +213,9 @@ def refuse_locked(meeting: Meeting, log: Log) -> None:
     )
 
 
-def describe_conflicts(meeting: Meeting, log: Log, origin: Origin) -> str:
+def describe_conflicts(
+    meeting: Meeting, log: Log, origin: Origin, *, recorded: bool = True
+) -> str:
     """What two artists disagree on, and what can be done."""
     lines = []
     for name in dict.fromkeys(conflict.what for conflict in meeting.conflicts):
@@ -225,7 +227,8 @@ def describe_conflicts(meeting: Meeting, log: Log, origin: Origin) -> str:
         )
     return (
         "\n".join(lines)
-        + f"\nthe conflict is recorded, nothing else: {origin.file.name} was made from "
+        + ("\nthe conflict is recorded, nothing else: " if recorded else "\n")
+        + f"{origin.file.name} was made from "
         f"{origin.version}, which did not have these changes. Say --mine to let this file hold, "
         "--theirs to keep what is recorded and take the rest, or redo them on the newest version"
     )

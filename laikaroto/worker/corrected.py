@@ -139,7 +139,8 @@ def redraw_mattes(show: Show, folder: Path, before: Roto, after: Roto) -> int:
     Args:
         show: the show.
         folder: mattes of ``before``, in a build folder.
-        before, after: of the same shot.
+        before: what they were drawn from.
+        after: what they shall show; of the same shot.
 
     Returns:
         How many were drawn.
