@@ -23,24 +23,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
 from laikaroto.correction.head import HeadMotion
 from laikaroto.tracking.settle import fit_affine
 
 #: Forms that differ by more than this many usual errors are those of different parts.
-CUT = 3.0
+CUT = 6.0
 #: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
 REACH = 1.5
 #: Frames apart at which errors are alike by exp(-1/2) although the same part is worn.
 FADE = 24.0
 #: What of the difference between a drawing's form and the corrected one is error, at most.
-PULL = 0.5
+PULL = 0.8
 #: Drawings whose points differ by this many usual errors from an affine map of the corrected one
 #: are pulled by exp(-1/2) of that.
 SAME = 2.0
 #: Fewer points than this are an affine map of anything.
 LEAST_POINTS = 5
+#: Points that both poses have to show for their forms to be compared.
+LEAST_SEEN = 3
 #: Share of an error's square that belongs to the frame alone.
 OWN = 0.05
 
@@ -75,21 +78,28 @@ def carry(motion: HeadMotion, part: str, corrected: Mapping[int, FloatArray]) ->
     turns = _turns(motion, known)
     form = motion.form(part)
     gap = np.stack([_turned(t, form[c]) - form for t, c in zip(turns, known, strict=True)])
-    apart = np.sqrt((gap**2).sum(-1).mean(-1))  # (C, Q)
-    apart[:, ~np.isfinite(drawn).all(axis=(1, 2))] = np.inf
+    apart = _apart(gap, motion.seen[known][:, None, where] & motion.seen[None, :, where])
     error_px = float(motion.error_px[where].mean())
     alike = _alike(apart, motion, known, error_px)
     weights, told = _weigh(alike, known)
     offsets = np.stack([corrected[c] - drawn[c] for c in known])
     moved = np.stack([_turned(t, o) for t, o in zip(turns, offsets, strict=True)])
     total = np.einsum("cq,cqnk->qnk", weights, moved)
-    posed, share = _posed(drawn, [corrected[c] for c in known], alike, known, error_px)
+    posed, share = _posed(motion, where, [corrected[c] for c in known], alike, known)
     total += share[:, None, None] * (posed - total)
     told = np.maximum(told, share)
     total[told == 0] = 0.0
     for row, pose in enumerate(known):
         total[pose] = offsets[row]
     return Carried(offset=np.nan_to_num(total), told=told)
+
+
+def _apart(gap: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
+    """(C, Q) RMS over the points (C, Q, N) that both poses show, px; infinite for too few."""
+    count = seen.sum(axis=-1)
+    square = np.where(seen, (gap**2).sum(-1), 0.0).sum(axis=-1)
+    enough = count >= max(1, min(LEAST_SEEN, seen.shape[-1]))
+    return np.where(enough, np.sqrt(square / np.maximum(count, 1)), np.inf)
 
 
 def _turns(motion: HeadMotion, known: Sequence[int]) -> FloatArray:
@@ -130,8 +140,11 @@ def _weigh(alike: FloatArray, known: Sequence[int]) -> tuple[FloatArray, FloatAr
 
 
 def _posed(
-    drawn: FloatArray, corrected: Sequence[FloatArray], alike: FloatArray, known: Sequence[int],
-    error_px: float,
+    motion: HeadMotion,
+    where: slice,
+    corrected: Sequence[FloatArray],
+    alike: FloatArray,
+    known: Sequence[int],
 ) -> tuple[FloatArray, FloatArray]:
     """The corrected drawings, posed as the model's are: offsets (Q, N, 6), and shares (Q,) 0-1.
 
@@ -139,16 +152,20 @@ def _posed(
     map is fitted to the model's own drawings of both poses; where it fits as well as the errors
     allow, the same part is worn.
     """
+    drawn, seen = motion.values[:, where], motion.seen[:, where]
+    error_px = float(motion.error_px[where].mean())
     offset, total = np.zeros_like(drawn), np.zeros(len(drawn))
     best = np.zeros(len(drawn))
-    if drawn.shape[1] < LEAST_POINTS:
-        return offset, total
     for row, c in enumerate(known):
-        there = np.flatnonzero(alike[row] > 0)
+        both = seen & seen[c]
+        there = np.flatnonzero((alike[row] > 0) & (both.sum(axis=1) >= LEAST_POINTS))
+        if not len(there):
+            continue
+        scale = np.where(both[there], 2.0, 20.0) * error_px
         source = np.broadcast_to(drawn[c, :, :2], (len(there), *drawn.shape[1:2], 2))
-        fitted = fit_affine(source, drawn[there, :, :2], np.full(source.shape[:2], 2.0 * error_px))
+        fitted = fit_affine(source, drawn[there, :, :2], scale)
         gap = _moved(drawn[c], fitted) - drawn[there]
-        apart = np.sqrt((gap[..., :2] ** 2).sum(-1).mean(-1))
+        apart = _apart(gap[..., :2], both[there])
         share = np.exp(-((apart / (SAME * error_px)) ** 2) / 2)
         away = _moved(corrected[row], fitted) - drawn[there]
         offset[there] += share[:, None, None] ** 2 * away

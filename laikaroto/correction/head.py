@@ -22,11 +22,15 @@ from laikaroto.coords import FloatArray
 from laikaroto.shapes.records import Roto
 from laikaroto.tracking.settle import fit_affine
 
-_RANK = 3
 _ROUNDS = 25
-#: With fewer poses than this a stiff head cannot be told from a face that changes: the mean
-#: form of all poses, moved by an affine map, stands in.
+#: What a hidden point counts, of a visible one.
+_HIDDEN = 0.05
+#: Depth is looked for in shots of at least this many poses,
 _LEAST_POSES = 6
+#: in which the head turns by at least 14 degrees (1 - cos),
+_LEAST_TURN = 0.03
+#: and is believed where at least this share of the points takes part in it.
+_LEAST_SPREAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +43,7 @@ class HeadMotion:
         parts: where each shape and tracking point lies among the points: a tracking point is
             one point without tangents.
         values: (Q, P, 6) control points as drawn, plate px; NaN where there is none.
+        seen: (Q, P) which points are drawn as visible: hidden ones are guesses.
         stiff: (Q, P, 2) where the points would be if the head wore its mean face, plate px.
         error_px: (P,) the usual expected error of each point's shape, plate px.
     """
@@ -47,6 +52,7 @@ class HeadMotion:
     pose_of: Mapping[int, int]
     parts: Mapping[str, slice]
     values: FloatArray
+    seen: NDArray[np.bool_]
     stiff: FloatArray
     error_px: FloatArray
 
@@ -74,19 +80,21 @@ def head_motion(roto: Roto) -> HeadMotion:
     parts = _parts(roto)
     count = max((part.stop for part in parts.values()), default=0)
     values = np.full((len(poses), count, 6), np.nan)
+    seen = np.zeros((len(poses), count), dtype=np.bool_)
     for name, part in parts.items():
         drawn = _drawn(roto, name)
         for i, frames in enumerate(poses):
-            points = drawn.get(frames[0])
-            if points is not None and len(points) == part.stop - part.start:
-                values[i, part] = points
+            points, visible = drawn.get(frames[0], (np.zeros((0, 6)), np.zeros(0, dtype=np.bool_)))
+            if len(points) and len(points) == part.stop - part.start:
+                values[i, part], seen[i, part] = points, visible
     error_px = _usual_errors(roto, parts, count)
     return HeadMotion(
         poses=poses,
         pose_of=pose_of,
         parts=parts,
         values=values,
-        stiff=_stiff(values[..., :2], error_px),
+        seen=seen,
+        stiff=_stiff(values[..., :2], seen, error_px),
         error_px=error_px,
     )
 
@@ -114,11 +122,15 @@ def _parts(roto: Roto) -> dict[str, slice]:
     return found
 
 
-def _drawn(roto: Roto, name: str) -> dict[int, FloatArray]:
+def _drawn(roto: Roto, name: str) -> dict[int, tuple[FloatArray, NDArray[np.bool_]]]:
+    """Control points and which of them are visible, by frame."""
     if name in roto.shapes:
-        return {frame: entry.points for frame, entry in roto.shapes[name].frames.items()}
+        return {
+            frame: (entry.points, np.asarray(entry.point_visible & entry.visible))
+            for frame, entry in roto.shapes[name].frames.items()
+        }
     return {
-        frame: np.array([[*entry.xy, 0.0, 0.0, 0.0, 0.0]])
+        frame: (np.array([[*entry.xy, 0.0, 0.0, 0.0, 0.0]]), np.array([entry.visible]))
         for frame, entry in roto.tracks[name].items()
     }
 
@@ -139,42 +151,82 @@ def _usual_errors(roto: Roto, parts: Mapping[str, slice], count: int) -> FloatAr
     return np.asarray(np.maximum(errors, 0.1 * width / 1280))
 
 
-def _stiff(xy: FloatArray, error_px: FloatArray) -> FloatArray:
-    """(Q, P, 2) the stiff head: the best space of four dimensions through the drawings."""
+def _stiff(xy: FloatArray, seen: NDArray[np.bool_], error_px: FloatArray) -> FloatArray:
+    """(Q, P, 2) the stiff head: flat first, and with depth where the head turns enough to show it.
+
+    On a still head the largest motion is that of the face, and would be taken for depth.
+    """
     known: NDArray[np.bool_] = np.asarray(np.isfinite(xy).all(axis=-1))
     if not known.any():
         return np.zeros_like(xy)
     centre = np.stack([np.median(row[k], axis=0) if k.any() else np.zeros(2)
                        for row, k in zip(xy, known, strict=True)])[:, None]  # fmt: skip
     flat = np.where(known[..., None], xy - centre, 0.0)
-    form = _first_form(flat)
-    weight: FloatArray = known.astype(np.float64)
-    view = np.zeros((len(xy), _RANK + 1, 2))
+    # an outline to start from: the pose that most points are drawn on, the middle one of them
+    fullest = np.flatnonzero(known.sum(axis=1) == known.sum(axis=1).max())
+    trust = np.where(known, np.where(seen, 1.0, _HIDDEN), 0.0)
+    form, view = _alternate(flat[fullest[len(fullest) // 2]], flat, trust, error_px)
+    if len(flat) >= _LEAST_POSES and _turn(view) > _LEAST_TURN:
+        depth = _depth(flat - _project(form, view), known & seen, error_px)
+        if _spread(depth) > _LEAST_SPREAD:
+            form, view = _alternate(np.column_stack([form, depth]), flat, trust, error_px)
+    return np.asarray(_project(form, view) + centre)
+
+
+def _project(form: FloatArray, view: FloatArray) -> FloatArray:
+    """A form (P, K) seen by views (Q, K+1, 2): (Q, P, 2)."""
+    return np.asarray(np.column_stack([form, np.ones(len(form))]) @ view)
+
+
+def _alternate(
+    form: FloatArray, flat: FloatArray, trust: FloatArray, error_px: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Views of a form, the form of the views, and so on: form (P, K) and views (Q, K+1, 2)."""
+    rank, poses, points = form.shape[1], len(flat), len(form)
+    weight = trust
+    view = np.zeros((poses, rank + 1, 2))
     for _ in range(_ROUNDS):
-        padded = np.concatenate([form, np.ones((len(form), 1))], axis=1)
-        view = _least_squares(np.broadcast_to(padded, (len(xy), *padded.shape)), flat, weight)
+        padded = np.column_stack([form, np.ones(points)])
+        view = _least_squares(np.broadcast_to(padded, (poses, *padded.shape)), flat, weight)
         misfit = ((padded @ view - flat) ** 2).sum(-1)
-        weight = np.asarray(known / (1.0 + misfit / (2.0 * error_px**2)))
+        weight = np.asarray(trust / (1.0 + misfit / (2.0 * error_px**2)))  # Cauchy's weights
+        axes = view[:, :rank].transpose(0, 2, 1).reshape(-1, rank)
         form = _least_squares(
-            np.broadcast_to(
-                view[:, :_RANK].transpose(0, 2, 1).reshape(-1, _RANK),
-                (len(form), 2 * len(xy), _RANK),
-            ),
-            (flat - view[:, _RANK][:, None]).transpose(1, 0, 2).reshape(len(form), -1, 1),
+            np.broadcast_to(axes, (points, 2 * poses, rank)),
+            (flat - view[:, rank][:, None]).transpose(1, 0, 2).reshape(points, -1, 1),
             np.repeat(weight.T, 2, axis=1),
         )[..., 0]
-    padded = np.concatenate([form, np.ones((len(form), 1))], axis=1)
-    return np.asarray(padded @ view + centre)
+    return form, view
 
 
-def _first_form(flat: FloatArray) -> FloatArray:
-    """(P, 3) a form to start from: depth from how the points move against one another."""
-    rows = flat.transpose(0, 2, 1).reshape(-1, flat.shape[1])
-    _, _, forms = np.linalg.svd(rows, full_matrices=False)
-    rank = min(_RANK, len(forms)) if len(flat) >= _LEAST_POSES else min(2, len(forms))
-    first = np.zeros((flat.shape[1], _RANK))
-    first[:, :rank] = forms[:rank].T * np.sqrt(flat.shape[1])
-    return first
+def _turn(view: FloatArray) -> float:
+    """How much the head turns out of the picture over the shot: 1 - cos of the angle, about."""
+    linear = view[:, :2]
+    # against the middle pose: a form is only known up to an affine map
+    base = linear[len(linear) // 2]
+    if abs(np.linalg.det(base)) < 1e-9:
+        return 0.0
+    sizes = np.linalg.svd(np.linalg.solve(base, linear), compute_uv=False)
+    ratio = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-9)
+    return float(1.0 - np.quantile(ratio, 0.1))
+
+
+def _depth(rest: FloatArray, known: NDArray[np.bool_], error_px: FloatArray) -> FloatArray:
+    """(P,) what moves alike beyond an affine map, large moves of few points clipped."""
+    length = np.linalg.norm(rest, axis=-1)
+    if not known.any():
+        return np.zeros(rest.shape[1])
+    most = np.maximum(2.0 * np.median(length[known]), 2.0 * float(np.median(error_px)))
+    clipped = rest * np.minimum(1.0, most / np.maximum(length, 1e-9))[..., None]
+    rows = np.where(known[..., None], clipped, 0.0).transpose(0, 2, 1).reshape(-1, rest.shape[1])
+    _, sizes, forms = np.linalg.svd(rows, full_matrices=False)
+    return np.asarray(forms[0] * sizes[0] / np.sqrt(len(rest)))
+
+
+def _spread(depth: FloatArray) -> float:
+    """Share of the points that take part in a motion: 1 all alike, 1/P a single one."""
+    square = depth**2
+    return float(square.sum() ** 2 / np.maximum((square**2).sum() * len(depth), 1e-12))
 
 
 def _least_squares(left: FloatArray, right: FloatArray, weight: FloatArray) -> FloatArray:

@@ -306,8 +306,10 @@ def _stranger(
 ) -> list[str]:
     if name in fitting.ignore or name.rpartition("/")[2] in fitting.ignore:
         return []
-    free = [n for n in known if n not in there]
-    close = difflib.get_close_matches(name.rpartition("/")[2], free, n=1, cutoff=0.6)
+    lower = {n.lower(): n for n in known if n not in there}
+    last = name.rpartition("/")[2].lower()
+    close = [lower[n] for n in difflib.get_close_matches(last, lower, n=1, cutoff=0.6)]
+    close += [ours for n, ours in lower.items() if not close and last.startswith(n)]
     hint = f"; if it is {close[0]!r}, say --map {name}={close[0]}" if close else ""
     return [
         f"{kind} {name!r} is not one of this character{hint}. Added ones have no place in the "
