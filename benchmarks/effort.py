@@ -32,36 +32,62 @@ from laikaroto.config import ReviewConfig
 from laikaroto.correction.apply import correct
 from laikaroto.correction.log import Log
 from laikaroto.correction.records import Record, ShapeEntry, TrackEntry, by_frame, rounded
-from laikaroto.shapes.records import Roto, Shape, ShapeFrame
+from laikaroto.shapes.records import Roto, ShapeFrame
 from laikaroto.sidecar.schema import read_roto
-from laikaroto.tracking.flags import error_limit
-from laikaroto.training.evaluate import ShapeFrameError, evaluate
+from laikaroto.training.curve_distance import symmetric_distances
+from laikaroto.training.evaluate import (
+    CLEAN_MEAN_PX,
+    CLEAN_P95_PX,
+    REFERENCE_WIDTH_PX,
+    STEP_PX,
+)
 
 _MISSING_PX = 1000.0
 
 
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A shape on a frame; ``mean_px`` None: the truth shows it and it is not there."""
+
+    mean_px: float | None
+    clean: bool
+
+
 @dataclass(slots=True)
 class Judge:
-    """Measures drawings against the truth, each once."""
+    """Measures drawings against the truth, each once; as ``laikaroto evaluate`` does."""
 
     truth: Roto
-    known: dict[tuple[str, int, bytes, bool], ShapeFrameError | None] = field(default_factory=dict)
+    known: dict[tuple[str, int, bytes, bool], Error | None] = field(default_factory=dict)
 
-    def errors(self, roto: Roto, frame: int) -> dict[str, ShapeFrameError]:
-        """Errors of all shapes that the truth shows on a frame."""
+    def errors(self, roto: Roto, frame: int) -> dict[str, Error]:
+        """Errors of all shapes of which the truth shows something on a frame."""
         found = {}
         for name in self.truth.shapes:
             drawn = roto.shapes[name].frames[frame]
             key = (name, frame, drawn.points.tobytes(), drawn.visible)
             if key not in self.known:
-                self.known[key] = self._measure(roto, name, frame)
+                self.known[key] = self._measure(drawn, name, frame)
             if (error := self.known[key]) is not None:
                 found[name] = error
         return found
 
-    def _measure(self, roto: Roto, name: str, frame: int) -> ShapeFrameError | None:
-        one, other = (_only(r, name, frame) for r in (roto, self.truth))
-        return evaluate(one, other, frames=[frame]).frames[frame].shapes.get(name)
+    def _measure(self, drawn: ShapeFrame, name: str, frame: int) -> Error | None:
+        shape = self.truth.shapes[name]
+        true = shape.frames[frame]
+        if not true.visible:
+            return None
+        if not drawn.visible:
+            return Error(None, False)
+        scale = self.truth.plate.width / REFERENCE_WIDTH_PX
+        away = symmetric_distances(
+            drawn.points, true.points, true.point_visible,
+            closed=shape.closed, step_px=max(STEP_PX, STEP_PX * scale),
+        )  # fmt: skip
+        if not len(away):
+            return None
+        mean, p95 = float(away.mean()), float(np.percentile(away, 95))
+        return Error(mean, mean <= CLEAN_MEAN_PX * scale and p95 <= CLEAN_P95_PX * scale)
 
     def worst(self, roto: Roto) -> dict[int, float]:
         """Frames that are not clean, with the largest mean error of a shape, px."""
@@ -71,12 +97,6 @@ class Judge:
             if bad:
                 found[frame] = max(_MISSING_PX if e.mean_px is None else e.mean_px for e in bad)
         return found
-
-
-def _only(roto: Roto, name: str, frame: int) -> Roto:
-    shape = roto.shapes[name]
-    alone = Shape(closed=shape.closed, frames={frame: shape.frames[frame]})
-    return replace(roto, shapes={name: alone}, tracks={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,8 @@ def worst_by_tool(roto: Roto, bad: Mapping[int, float], done: set[int]) -> int:
 def touch(prediction: Roto, truth: Roto, *, order: Order, travel: bool) -> Outcome:
     """Correct a prediction until it is clean."""
     judge = Judge(truth)
-    roto, records = prediction, []
+    roto = prediction
+    records: list[Record] = []
     touched: list[int] = []
     done: set[int] = set()
     clean_after, looks, seconds = [], 0, 0.0
@@ -261,23 +282,23 @@ def calibration(prediction: Roto, truth: Roto, touched: tuple[int, ...]) -> dict
 def measure(prediction: Roto, truth: Roto, *, worst: str) -> dict[str, Any]:
     """All ways of one shot."""
     order: Order = worst_by_truth if worst == "true" else worst_by_tool
-    ways = {
+    ways: dict[str, Outcome] = {
         "laikaroto": touch(prediction, truth, order=order, travel=True),
         "without": touch(prediction, truth, order=order, travel=False),
         "keyframes": keyframes(truth),
     }
     frames = len(truth.frames)
+    touched = ways["laikaroto"].touched
     return {
         "shot": truth.shot,
         "frames": frames,
-        "limit_px": error_limit(ReviewConfig(), truth.plate.width),
         "clean_at_first": ways["laikaroto"].clean_after[0],
         "per_100": {name: 100 * len(way.touched) / frames for name, way in ways.items()},
         "looks_per_100": {name: 100 * way.looks / frames for name, way in ways.items()},
         "clean_after": {name: list(way.clean_after) for name, way in ways.items()},
         "seconds_per_propagation": ways["laikaroto"].seconds
-        / max(1, len(ways["laikaroto"].touched)),
-        "calibration": calibration(prediction, truth, ways["laikaroto"].touched or (min(truth.frames),)),
+        / max(1, len(touched)),
+        "calibration": calibration(prediction, truth, touched or (min(truth.frames),)),
     }
 
 
@@ -291,7 +312,7 @@ def main(files: tuple[Path, ...], worst: str, scales: tuple[float, ...], as_json
     """Touched frames per 100 of pairs of PREDICTION and TRUTH (roto.json)."""
     if len(files) % 2:
         raise click.UsageError("files come in pairs: PREDICTION TRUTH PREDICTION TRUTH …")
-    results = []
+    results: list[dict[str, Any]] = []
     for prediction, truth in zip(files[::2], files[1::2], strict=True):
         true, drawn = read_roto(truth), read_roto(prediction)
         for scale in scales:

@@ -75,8 +75,8 @@ def correct(shot: str, configs: Path, as_json: bool, **said: Any) -> None:
         result = _take(show, shot, character, said, quiet=as_json)
     else:
         result = _hold(show, shot, character, action, said)
-    changed = result["record"] is not None and action not in ("lock", "unlock")
-    if changed and not said["no_publish"]:
+    # also where nothing was new: a call that was killed may have recorded and not published
+    if action not in ("lock", "unlock") and not said["no_publish"] and not said["dry_run"]:
         result |= _publish(show, shot, character, review=not said["no_review"], quiet=as_json)
     if as_json:
         print_json(result)

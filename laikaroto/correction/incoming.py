@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,12 +81,12 @@ class Fitting:
     rescale: bool = False
 
 
-def read_incoming(path: Path, *, plate: PlateInfo, format_name: str | None = None) -> Incoming:
+def read_incoming(path: Path, roto: Roto, *, format_name: str | None = None) -> Incoming:
     """Read an artist's file.
 
     Args:
         path: the file.
-        plate: of the shot.
+        roto: any version of the shot it is meant for.
         format_name: of the registry, or ``json`` for a roto.json; None: told by the file's
             suffix.
 
@@ -104,7 +105,8 @@ def read_incoming(path: Path, *, plate: PlateInfo, format_name: str | None = Non
         return _from_roto(parse_roto(data, origin=str(path)), reference)
     if name not in FORMATS:
         raise UsageError(f"unknown format {name!r}; known: {', '.join(_known())}")
-    return _from_artist(FORMATS[name].read(path, ReadOptions(plate=plate)), reference)
+    incoming = _from_artist(FORMATS[name].read(path, ReadOptions(plate=roto.plate)), reference)
+    return replace(incoming, said=_title(data, roto))
 
 
 def fit(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
@@ -116,6 +118,18 @@ def fit(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
     incoming = _scaled(incoming, base.plate, fitting)
     incoming = _renumbered(incoming, base, fitting)
     return _named(incoming, base, fitting)
+
+
+def _title(data: bytes, roto: Roto) -> tuple[str, str, str] | None:
+    """Shot, character and version as our exports write them into titles: ``ev100 hero v001``.
+
+    Names with other separators do not count: artists number their own scripts like that.
+    """
+    names = re.escape(f"{roto.shot} {roto.character} ".encode())
+    found = set(re.findall(rb"(?<![\w.-])" + names + rb"(v\d{3,})(?![\w.-])", data))
+    if len(found) != 1:
+        return None
+    return roto.shot, roto.character, found.pop().decode()
 
 
 def _format_of(path: Path) -> str:

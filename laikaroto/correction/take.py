@@ -39,7 +39,7 @@ from laikaroto.errors import CorrectionError, UsageError
 from laikaroto.shapes.records import ShapeFrame
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import versions
-from laikaroto.sidecar.schema import read_roto
+from laikaroto.sidecar.schema import parse_roto, read_roto
 
 #: Versions that a file which does not say its own is compared with, newest first.
 _CANDIDATES = 20
@@ -105,11 +105,16 @@ def take_file(show: Show, *, shot: str, character: str, file: Path, call: Call) 
             f"'laikaroto infer {shot} --character {character}' first"
         )
     newest = read_roto(parent / known[-1] / "roto.json")
-    incoming = read_incoming(file, plate=newest.plate, format_name=call.format_name)
-    incoming = fit(incoming, newest, call.fitting)
-    version, how = _pick_version(parent, known, incoming, call, shot=shot, character=character)
+    incoming = read_incoming(file, newest, format_name=call.format_name)
+    told = _told_version(known, incoming, call, shot=shot, character=character)
+    if told is None:
+        placed = fit(incoming, newest, call.fitting)
+        version, how = _compared_version(parent, known, placed, call)
+    else:
+        version, how = told
     data = (parent / version / "roto.json").read_bytes()
-    base = read_roto(parent / version / "roto.json")
+    base = parse_roto(data, origin=str(parent / version / "roto.json"))
+    incoming = fit(incoming, base, call.fitting)
     changes = find_changes(
         incoming,
         base,
@@ -177,31 +182,36 @@ def _record(
     return None, meeting
 
 
-def _pick_version(
-    parent: Path, known: list[str], incoming: Incoming, call: Call, *, shot: str, character: str
-) -> tuple[str, str]:
-    """The version a file came from, and how that is known."""
+def _told_version(
+    known: list[str], incoming: Incoming, call: Call, *, shot: str, character: str
+) -> tuple[str, str] | None:
+    """The version that the call or the file names, and which of them; None: neither does."""
     name = incoming.reference.name
-    if incoming.said is not None:
-        theirs = incoming.said[:2]
-        if theirs != (shot, character):
-            raise CorrectionError(
-                f"{name}: is of shot {theirs[0]!r}, character {theirs[1]!r}; wanted {shot!r}, "
-                f"{character!r}"
-            )
-        if call.version is None and incoming.said[2] in known:
-            return incoming.said[2], "the file says so"
+    if incoming.said is not None and incoming.said[:2] != (shot, character):
+        raise CorrectionError(
+            f"{name}: is of shot {incoming.said[0]!r}, character {incoming.said[1]!r}; wanted "
+            f"{shot!r}, {character!r}"
+        )
     if call.version is not None:
         if call.version not in known:
             raise UsageError(
                 f"version {call.version} is not published; there are {', '.join(known)}"
             )
         return call.version, "--from-version"
-    if incoming.said is not None:
-        raise CorrectionError(
-            f"{name}: says it is version {incoming.said[2]!r}, which is not published; there are "
-            f"{', '.join(known)}: name the one it was made from with --from-version"
-        )
+    if incoming.said is None:
+        return None
+    if incoming.said[2] in known:
+        return incoming.said[2], "the file says so"
+    raise CorrectionError(
+        f"{name}: says it is version {incoming.said[2]!r}, which is not published; there are "
+        f"{', '.join(known)}: name the one it was made from with --from-version"
+    )
+
+
+def _compared_version(
+    parent: Path, known: list[str], incoming: Incoming, call: Call
+) -> tuple[str, str]:
+    """The version whose drawings a file shares, and how many."""
     if len(known) == 1:
         return known[0], "the only one there is"
     rotos = [read_roto(parent / v / "roto.json") for v in known[-_CANDIDATES:]]
@@ -211,8 +221,8 @@ def _pick_version(
     if best[0] == 0 or best[0] == second[0]:
         counted = ", ".join(f"{v} {found[v][0]}" for v in order[:3])
         raise CorrectionError(
-            f"{name}: does not say which version it was made from, and its drawings do not tell "
-            f"({counted} of {best[1]} alike); say --from-version"
+            f"{incoming.reference.name}: does not say which version it was made from, and its "
+            f"drawings do not tell ({counted} of {best[1]} alike); say --from-version"
         )
     return order[0], (
         f"{best[0]} of {best[1]} drawings are as in it, {second[0]} as in {order[1]}"

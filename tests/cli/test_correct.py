@@ -158,6 +158,8 @@ def test_a_dry_run_and_record_only(correct: Run, show: Show, drawn: Roto, tmp_pa
     assert not show.corrections_file("ta01", "hero").exists()
     ran = correct(fix, "--no-publish", "--json")
     assert json.loads(ran.out)["record"] == 1 and versions(parent(show)) == ["v001"]
+    ran = correct(fix)  # as after a kill between the record and the version
+    assert "nothing new in this file" in ran.out and "ta01 v002: " in ran.out
 
 
 # ---- several artists -----------------------------------------------------------------------
@@ -360,6 +362,9 @@ def test_the_version_is_found_by_comparing(
     assert ran.code == EXIT_OK and "made from v001 (" in ran.out, ran.err
     new = edited(version(show, 2), "eye_R", {1010: moved((0.0, 1.0))})
     assert "made from v002 (" in correct(file(tmp_path, new, "new.tool")).out
+    titled = file(tmp_path, replace(old, provenance={"title": "ta01 hero v002"}), "titled.tool")
+    ran = correct(titled, "--dry-run")
+    assert "made from v002 (the file says so)" in ran.out
     everything = drawn
     for name in drawn.shapes:
         everything = edited(everything, name, {f: moved((9.0, 9.0)) for f in drawn.frames})

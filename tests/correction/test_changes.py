@@ -157,7 +157,7 @@ def test_another_size_is_refused_or_scaled_when_told(base: Roto) -> None:
         f: points / 2 for f, points in incoming.shapes[NAME].frames.items()
     })  # fmt: skip
     small = replace(incoming, size=(320, 180), shapes={NAME: half})
-    with pytest.raises(CorrectionError, match="drawn on 320x180, the plates are 640x360.*--rescale"):
+    with pytest.raises(CorrectionError, match="drawn on 320x180, the plates are 640.*--rescale"):
         fit(small, base, Fitting())
     scaled = fit(small, base, Fitting(rescale=True))
     assert np.allclose(scaled.shapes[NAME].frames[1001], incoming.shapes[NAME].frames[1001])
