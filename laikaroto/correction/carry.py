@@ -75,7 +75,7 @@ def carry(motion: HeadMotion, part: str, corrected: Mapping[int, FloatArray]) ->
     count = len(motion.poses)
     if not known:
         return Carried(offset=np.zeros((count, *drawn.shape[1:])), told=np.zeros(count))
-    turns = _turns(motion, known)
+    turns = np.stack([motion.turns(pose) for pose in known])
     form = motion.form(part)
     gap = np.stack([_turned(t, form[c]) - form for t, c in zip(turns, known, strict=True)])
     apart = _apart(gap, motion.seen[known][:, None, where] & motion.seen[None, :, where])
@@ -100,14 +100,6 @@ def _apart(gap: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
     square = np.where(seen, (gap**2).sum(-1), 0.0).sum(axis=-1)
     enough = count >= max(1, min(LEAST_SEEN, seen.shape[-1]))
     return np.where(enough, np.sqrt(square / np.maximum(count, 1)), np.inf)
-
-
-def _turns(motion: HeadMotion, known: Sequence[int]) -> FloatArray:
-    """(C, Q, 2, 2) from each corrected pose to every pose."""
-    count = len(motion.poses)
-    source = np.repeat(known, count).tolist()
-    target = np.tile(np.arange(count), len(known)).tolist()
-    return motion.turns(source, target).reshape(len(known), count, 2, 2)
 
 
 def _turned(turns: FloatArray, points: FloatArray) -> FloatArray:

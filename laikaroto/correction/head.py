@@ -12,8 +12,8 @@ Source: Tomasi & Kanade 1992 (factorisation of image streams), with Cauchy's wei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +55,20 @@ class HeadMotion:
     seen: NDArray[np.bool_]
     stiff: FloatArray
     error_px: FloatArray
+    _turns: dict[int, FloatArray] = field(default_factory=dict)
 
     def form(self, part: str) -> FloatArray:
         """(Q, N, 2) what the drawings of a part have beyond the stiff head, px of each pose."""
         where = self.parts[part]
         return np.asarray(self.values[:, where, :2] - self.stiff[:, where])
 
-    def turns(self, source: Sequence[int], target: Sequence[int]) -> FloatArray:
-        """(B, 2, 2) linear maps that carry offsets from poses to others, pair by pair."""
-        scale = np.broadcast_to(self.error_px, (len(source), len(self.error_px)))
-        fitted = fit_affine(self.stiff[list(source)], self.stiff[list(target)], scale)
-        return np.asarray(fitted[:, :, :2])
+    def turns(self, pose: int) -> FloatArray:
+        """(Q, 2, 2) linear maps that carry offsets from one pose to every pose."""
+        if pose not in self._turns:  # every part of a shot asks for the same ones
+            source = np.broadcast_to(self.stiff[pose], self.stiff.shape)
+            scale = np.broadcast_to(self.error_px, self.stiff.shape[:2])
+            self._turns[pose] = np.asarray(fit_affine(source, self.stiff, scale)[:, :, :2])
+        return self._turns[pose]
 
 
 def head_motion(roto: Roto) -> HeadMotion:

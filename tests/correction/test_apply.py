@@ -240,3 +240,31 @@ def test_scopes_are_read(raw: Roto) -> None:
     for text in ("nose", "1020", "1003-", ""):
         with pytest.raises(UsageError):
             parse_scope(text, raw)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_short_shots_and_characters_of_one_shape(raw: Roto, count: int) -> None:
+    frames = sorted(raw.frames)[:count]
+    shape = raw.shapes[NAME]
+    alone = replace(
+        raw,
+        tracks={},
+        frames={f: raw.frames[f] for f in frames},
+        shapes={NAME: replace(shape, keys=(), frames={
+            f: replace(shape.frames[f], expected_error_px=None, confidence=None) for f in frames
+        })},
+    )  # fmt: skip
+    entry = drawn(raw, frames[0], (1.0, 1.0))
+    found = correct(alone, log(edit({NAME: {frames[0]: entry}})), REVIEW).shapes[NAME]
+    assert found.frames[frames[0]].points.tolist() == entry.points
+    assert all(np.isfinite(e.points).all() for e in found.frames.values())
+
+
+def test_a_shape_that_is_missing_on_frames_is_corrected_where_it_is(raw: Roto) -> None:
+    shape = raw.shapes[NAME]
+    there = {f: e for f, e in shape.frames.items() if f not in (1004, 1005)}
+    gaps = replace(raw, shapes={**raw.shapes, NAME: replace(shape, frames=there, keys=())})
+    records = log(edit({NAME: {1003: drawn(raw, 1003, (1.0, 1.0))}}))
+    found = correct(gaps, records, REVIEW).shapes[NAME]
+    assert sorted(found.frames) == sorted(there)
+    assert found.frames[1003].source == "artist"
