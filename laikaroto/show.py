@@ -5,6 +5,7 @@ The only module that fills in path templates. Names are checked before they beco
 
 from __future__ import annotations
 
+import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,19 +103,14 @@ class Show:
 
     def corrected_shots(self, character: str) -> tuple[str, ...]:
         """Shots of a character that have a corrections file, sorted."""
-        wanted = self.corrections_file("SHOT", character)
-        folder = next(part for part in wanted.parents if "SHOT" in part.name)
-        before, _, after = folder.name.partition("SHOT")
-        tail = wanted.relative_to(folder)
-        return tuple(
-            sorted(
-                path.name[len(before) : len(path.name) - len(after)]
-                for path in folder.parent.glob("*")
-                if path.name.startswith(before)
-                and path.name.endswith(after)
-                and (path / tail).is_file()
-            )
-        )
+        token = "any-shot-of-this-show"
+        wanted = self.corrections_file(token, character)
+        parts = wanted.relative_to(wanted.anchor).as_posix().split(token)
+        first, *others = re.escape(str(wanted)).split(re.escape(token))
+        relative = "*".join(glob.escape(part) for part in parts)
+        pattern = re.compile(first + r"(?P<shot>[^/]+)" + "(?P=shot)".join(others))
+        found = (pattern.fullmatch(str(path)) for path in Path(wanted.anchor).glob(relative))
+        return tuple(sorted(match["shot"] for match in found if match is not None))
 
     def review_folder(self, shot: str, character: str, version: str) -> Path:
         """Folder of the review page of one published version."""
