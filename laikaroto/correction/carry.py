@@ -34,7 +34,7 @@ CUT = 6.0
 #: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
 REACH = 1.5
 #: Frames apart at which errors are alike by exp(-1/2) although the same part is worn.
-FADE = 24.0
+FADE = 8.0
 #: What of the difference between a drawing's form and the corrected one is error, at most.
 PULL = 0.8
 #: Drawings whose points differ by this many usual errors from an affine map of the corrected one
