@@ -191,10 +191,19 @@ def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> tuple[Carr
     for pose, points in corrected.items():
         drawn_there = motion.values[pose, where]
         if np.isfinite(drawn_there).all():
-            lengths = np.linalg.norm(points[:, :2] - drawn_there[:, :2], axis=-1)
-            away.append(float(lengths.mean()) / usual)
+            away.append(_across(drawn_there, points) / usual)
     square = (_TRUST + float(np.sum(np.square(away)))) / (_TRUST + len(away))
     return carried, float(np.sqrt(square))
+
+
+def _across(drawn: FloatArray, right: FloatArray) -> float:
+    """Mean distance of control points across the curve, px: expected errors are meant so."""
+    offset = right[:, :2] - drawn[:, :2]
+    if len(right) < 2:
+        return float(np.linalg.norm(offset, axis=-1).mean())
+    along = np.gradient(right[:, :2], axis=0)
+    length = np.maximum(np.linalg.norm(along, axis=-1), 1e-9)
+    return float((np.abs(offset[:, 0] * along[:, 1] - offset[:, 1] * along[:, 0]) / length).mean())
 
 
 def _nearest(
