@@ -102,7 +102,7 @@ class Judge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What it took: frames touched and looked at, seconds of all propagations together."""
+    """What it took: frames touched and looked at, CPU seconds of all propagations together."""
 
     touched: tuple[int, ...]
     looks: int
@@ -151,10 +151,10 @@ def touch(prediction: Roto, truth: Roto, *, order: Order, travel: bool) -> Outco
         touched.append(frame)
         records.append(_record(len(records) + 1, truth, frame))
         if travel:
-            started = time.perf_counter()
+            started = time.process_time()
             log = Log(path=Path("corrections.jsonl"), records=tuple(records))
             roto = correct(prediction, log, ReviewConfig())
-            seconds += time.perf_counter() - started
+            seconds += time.process_time() - started
         else:
             roto = _put(roto, truth, frame)
     clean_after.append(len(truth.frames))
@@ -363,7 +363,7 @@ def main(
                 f"{after['mean_px']:.2f} | {before['not_clean']:.0%} | {after['not_clean']:.0%} |"
             )
         return
-    click.echo("| shot | errors | clean at first | laikaroto | without | keyframes | s |")
+    click.echo("| shot | errors | clean at first | laikaroto | without | keyframes | CPU s |")
     click.echo("|---|---|---|---|---|---|---|")
     for result in results:
         per = result["per_100"]
