@@ -6,6 +6,7 @@
     ├── PlateError                1   a plate is missing, broken or of the wrong size
     ├── TruthError                1   ground truth cannot be learned from
     ├── SidecarError              1   a roto.json, manifest or version is wrong
+    ├── CorrectionError           1   an artist's edited file cannot be taken, or a lock forbids it
     ├── ModelError                1   a model package is missing, damaged or does not fit
     ├── FarmError                 1   a queue refuses or a job failed
     └── TryAgainError            75   the machine, not the input: disk full, busy, killed
@@ -55,6 +56,10 @@ class TruthError(LaikarotoError):
 
 class SidecarError(LaikarotoError):
     """A sidecar file or a published version is damaged or not to the contract."""
+
+
+class CorrectionError(LaikarotoError):
+    """An artist's edited file cannot be taken as it is, or a lock forbids the change."""
 
 
 class ModelError(LaikarotoError):

@@ -120,6 +120,21 @@ class Show:
             self.configs.show.sidecars, shot=shot, character=character, version=version
         )
 
+    def corrections_file(self, shot: str, character: str) -> Path:
+        """What artists corrected in a shot: beside its versions, outside all of them."""
+        return self.sidecar_folder(shot, character, "v001").parent / "corrections.jsonl"
+
+    def corrected_shots(self, character: str) -> tuple[str, ...]:
+        """Shots of a character that have a corrections file, sorted."""
+        token = "any-shot-of-this-show"
+        wanted = self.corrections_file(token, character)
+        parts = wanted.relative_to(wanted.anchor).as_posix().split(token)
+        first, *others = re.escape(str(wanted)).split(re.escape(token))
+        relative = "*".join(glob.escape(part) for part in parts)
+        pattern = re.compile(first + r"(?P<shot>[^/]+)" + "(?P=shot)".join(others))
+        found = (pattern.fullmatch(str(path)) for path in Path(wanted.anchor).glob(relative))
+        return tuple(sorted(match["shot"] for match in found if match is not None))
+
     def review_folder(self, shot: str, character: str, version: str) -> Path:
         """Folder of the review page of one published version."""
         return self._path(

@@ -119,6 +119,30 @@ def test_truth_shots_are_those_imported(sample_configs: Path, template: str) -> 
     assert show.truth_shots("hero") == ("tr01", "tr02")
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{root}/roto/{shot}/{character}/{version}",
+        "{root}/[film] SHOTS/{character}/{shot}_roto/{version}",
+        "{root}/{shot}/roto/{shot}.{character}/{version}",
+    ],
+)
+def test_corrected_shots_are_those_with_a_corrections_file(
+    sample_configs: Path, template: str
+) -> None:
+    path = sample_configs / "show.yaml"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("sidecars:")]
+    path.write_text("\n".join([*kept, f'sidecars: "{template}"', ""]))
+    show = Show.open(sample_configs)
+    assert show.corrected_shots("hero") == ()
+    for shot in ("ta01", "a.b-c"):
+        file = show.corrections_file(shot, "hero")
+        file.parent.mkdir(parents=True)
+        file.touch()
+    show.corrections_file("ta01", "other").parent.mkdir(parents=True)
+    assert show.corrected_shots("hero") == ("a.b-c", "ta01")
+
+
 def test_truth_shots_may_be_chosen(sample_configs: Path) -> None:
     path = sample_configs / "characters/hero.yaml"
     path.write_text(path.read_text().replace("training_shots: []", "training_shots: [tr03, tr01]"))

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("models", "models", "List models; promote one or go back."),
     "export": ("export", "export", "Write a roto as a file of the tool an artist works in."),
     "formats": ("formats", "formats", "List the file formats artists' tools read and write."),
+    "correct": ("correct", "correct", "Take an artist's edited file back in; lock and approve."),
     "review": ("review", "review", "Make review pages with pictures."),
     "evaluate": ("evaluate", "evaluate", "Measure a result against ground truth."),
     "worker": ("worker", "worker", "What a farm task runs; not for people."),

@@ -53,7 +53,8 @@ class Example:
     head: reduced log-encoded plate (h, w, 3) float16, ``scale`` reduced px per plate px;
     whole: small whole plate (fh, fw, 3) float16 and the 2×3 ``matrix`` from its px to the
     plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
-    in plate px.
+    in plate px. placed (P,): points that tell where the head is, where that is more than
+    the known ones: of a frame on which an artist corrected a few shapes.
     """
 
     shot: str
@@ -65,11 +66,12 @@ class Example:
     values: FloatArray
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
+    placed: NDArray[np.bool_] | None = None
 
     @property
     def box(self) -> Box:
         """Where the head is, plate px."""
-        return box_around(self.values[self.known, :2])
+        return box_around(self.values[self.known if self.placed is None else self.placed, :2])
 
 
 class RenderedHead(Protocol):
@@ -100,8 +102,11 @@ def write_example(
     *,
     crop_px: int,
     finder: tuple[int, int],
+    artist: NDArray[np.bool_] | None = None,
 ) -> None:
     """Prepare one frame: plate (H, W, 3) scene-linear and truth to one small file.
+
+    With ``artist`` (P,) only those points are truth; the others tell where the head is.
 
     Raises:
         TruthError: the truth says nothing of this frame, or only one place.
@@ -115,8 +120,11 @@ def write_example(
             f"shot {roto.shot} frame {frame}: all points lie at one place, which does not tell how "
             "large the puppet is; draw at least two points apart"
         )
+    placed = known
+    if artist is not None:
+        known = known & artist
     encoded = encode_log(rgb)
-    head, scale = reduce_plate(encoded, box_around(values[known, :2]), crop_px)
+    head, scale = reduce_plate(encoded, box_around(values[placed, :2]), crop_px)
     whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))
     stream = io.BytesIO()
     np.savez(
@@ -128,6 +136,7 @@ def write_example(
         values=values,
         visible=visible,
         known=known,
+        placed=placed,
     )
     write_file(example_file(folder, roto.shot, frame), stream.getvalue())
 
@@ -151,6 +160,7 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
                 data["values"],
                 data["visible"],
                 data["known"],
+                data["placed"],
             )
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error

@@ -40,7 +40,8 @@ class DatasetIndex(BaseModel):
     """dataset.json: frames of each shot, their plates, and the sizes they were prepared for.
 
     truth: digest of what it was made of, so that a change is noticed; renders: names of
-    prepared rendered heads; renders_share: of the training pictures that show one.
+    prepared rendered heads; renders_share: of the training pictures that show one; corrected:
+    shots of which only what artists corrected is known: they are never held out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +55,7 @@ class DatasetIndex(BaseModel):
     plates: dict[str, dict[str, float]]
     renders: tuple[str, ...] = ()
     renders_share: float = 0.0
+    corrected: tuple[str, ...] = ()
 
     def plate_infos(self) -> dict[str, PlateInfo]:
         """Plates of each shot."""
@@ -168,10 +170,11 @@ def _settings(
             if choices is None:
                 raise TruthError(f"{run}: was not trained yet; run the train step")
             shots = tuple(index.frames)
+            whole = tuple(shot for shot in shots if shot not in index.corrected)
             chosen = Settings(
                 **{
                     **choices,
-                    "held_out": tuple(choices["held_out"]) or choose_held_out(shots, dataset),
+                    "held_out": tuple(choices["held_out"]) or choose_held_out(whole, dataset),
                     "training_shots": shots,
                     "crop_px": index.crop_px,
                     "finder_size": index.finder_size,

@@ -20,6 +20,7 @@ from laikaroto.character.flips import check_flips
 from laikaroto.character.template import read_template, write_template
 from laikaroto.character.truth import check_truth
 from laikaroto.config import parse_duration
+from laikaroto.correction.training_set import corrected_shots, training_set_digest
 from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
 from laikaroto.model.calibration import ErrorCalibration
@@ -93,7 +94,7 @@ def _check_held_out(show: Show, character: str, shots: Sequence[str]) -> None:
 
 
 def truth_digest(show: Show, character: str) -> str:
-    """SHA-256 of the template, all ground truth and renders, and what they are prepared for.
+    """SHA-256 of the template, ground truth, corrections and renders, and what they are made for.
 
     Pictures of renders count by size and time: there may be thousands.
     """
@@ -107,9 +108,7 @@ def truth_digest(show: Show, character: str) -> str:
             else:
                 found = path.stat()
                 total.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
-    shots = show.truth_shots(character)
-    for path in (show.template_file(character), *(show.truth_file(character, s) for s in shots)):
-        total.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    total.update(training_set_digest(show, character).encode())
     return total.hexdigest()
 
 
@@ -127,14 +126,19 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     material = gather(show, character)
     renders = find_renders(show.renders_folders(character), template)
     finder = finder_size(material[0][2].width, material[0][2].height)
+    corrected = {shot.roto.shot: shot for shot in corrected_shots(show, character, template)}
+    for shot in corrected.values():
+        material.append(_corrected_plates(show, shot.roto))
     total = sum(len(roto.frames) for roto, _, _ in material)
     done = 0
     for roto, sequence, _ in material:
         frames = sorted(roto.frames)
+        artist = corrected[roto.shot].artist if roto.shot in corrected else {}
         for frame, rgb in read_ahead(sequence, frames, show.configs.show.plates):
             write_example(
-                run / "dataset", roto, frame, rgb, template, crop_px=settings.crop_px, finder=finder
-            )
+                run / "dataset", roto, frame, rgb, template, crop_px=settings.crop_px,
+                finder=finder, artist=artist.get(frame),
+            )  # fmt: skip
             done += 1
             report(done / total, f"prepared {roto.shot} frame {frame}")
     rotos = [roto for roto, _, _ in material]
@@ -152,10 +156,18 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
             plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
             renders=tuple(render.name for render in renders),
             renders_share=settings.renders.share if renders else 0.0,
+            corrected=tuple(corrected),
         ),
     )
     if renders:
         report(1.0, f"prepared {len(renders)} renders")
+
+
+def _corrected_plates(show: Show, roto: Roto) -> tuple[Roto, PlateSequence, PlateHeader]:
+    """Plates of the frames that artists corrected in a published shot."""
+    sequence = find_sequence(show.plate_template(roto.shot), shot=roto.shot)
+    header = check_sequence(sequence, show.configs.show.plates, tuple(sorted(roto.frames)))
+    return roto, sequence, header
 
 
 def train(

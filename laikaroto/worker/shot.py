@@ -20,17 +20,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto import __version__
+from laikaroto.correction.apply import correct
+from laikaroto.correction.log import read_log
 from laikaroto.errors import LaikarotoError, ModelError, write_failure
 from laikaroto.frames import format_frames
 from laikaroto.matte.layers import matte_layers
 from laikaroto.model.package import ModelPackage, load_package, resolve_version
 from laikaroto.plate.sequence import check_sequence, digest_sequence, find_sequence
-from laikaroto.shapes.records import Roto, ShapeFrame
+from laikaroto.shapes.records import Roto
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import building, versions
 from laikaroto.sidecar.publish import publish as publish_version
 from laikaroto.sidecar.schema import read_roto, write_roto
+from laikaroto.worker.corrected import (
+    SOLVED,
+    publishing,
+    redraw_mattes,
+    refuse_locked_shot,
+    with_new_corrections,
+    write_matte_layer,
+)
 from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
+from laikaroto.worker.shot_report import summary
 
 if TYPE_CHECKING:
     from laikaroto.model.predictions import Predictions
@@ -67,9 +78,11 @@ def check(
         PlateError: a plate is missing, damaged or of another size; every fault is told.
         ModelError: there is no such model, or it is damaged.
         ConfigError: the mattes do not fit the character's shapes.
+        CorrectionError: the shot is locked.
     """
     config = show.character(character)
     plates = show.configs.show.plates
+    refuse_locked_shot(show, shot=shot, character=character)
     report(0.0, f"{shot}: checking plates")
     sequence = find_sequence(show.plate_template(shot), shot=shot)
     header = check_sequence(sequence, plates, frames)
@@ -151,21 +164,23 @@ def predict(
 
 
 def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -> None:
-    """Settle the whole shot and write its roto.json into the job's folder.
+    """Settle the whole shot, apply what artists corrected, and write roto.json.
 
     Raises:
         LaikarotoError: predictions of some frames are missing.
+        CorrectionError: the corrections file is damaged, or does not fit the model.
     """
     from laikaroto.tracking.solve import solve_shot
 
     folder = JobFolder(run)
     job = folder.read_job(shot=shot, character=character)
     sweep(run, folder.roto.name)
+    sweep(run, folder.solved.name)
     package = _package(show, job)
     report(0.1, "reading predictions")
     predictions = _gather(folder, job)
     report(0.3, f"settling {len(job.frames)} frames")
-    roto = solve_shot(
+    solved = solve_shot(
         predictions,
         package.template,
         shot=shot,
@@ -175,6 +190,11 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
         prior=package.prior,
         calibration=package.info.calibration,
     )
+    write_roto(folder.solved, solved)
+    report(0.8, "applying corrections")
+    log = read_log(show.corrections_file(shot, character))
+    # from the file, as later versions will: they differ in the rounding
+    roto = correct(read_roto(folder.solved), log, show.character(character).review)
     report(0.9, "writing roto.json")
     write_roto(folder.roto, roto)
     flagged = sum(note.flagged for note in roto.frames.values())
@@ -195,8 +215,6 @@ def mattes(
     Raises:
         SidecarError: the shot is not settled yet.
     """
-    from laikaroto.matte.exr import write_matte
-
     folder = JobFolder(run)
     job = folder.read_job(shot=shot, character=character)
     roto = read_roto(folder.roto)
@@ -211,14 +229,7 @@ def mattes(
         for layer, names in layers.items():
             path = folder.matte(layer, frame)
             sweep(folder.mattes, path.name)
-            write_matte(
-                path,
-                _cover([roto.shapes[name].frames[frame] for name in names], job),
-                channels=config.channels,
-                fps=job.fps,
-                pixel_aspect=job.pixel_aspect,
-                frame=frame,
-            )
+            write_matte_layer(path, roto, names, frame, channels=config.channels)
         report((count + 1) / len(chosen), f"frame {frame}: {len(layers)} mattes")
 
 
@@ -237,17 +248,22 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
         folder.write_published(version)
         report(1.0, f"{version} was published before")
         return version
-    roto = read_roto(folder.roto)
-    layers = _layers(show, character, roto)
+    drawn = read_roto(folder.roto)
+    layers = _layers(show, character, drawn)
     sweep(folder.predictions)
     sweep(folder.mattes)
-    with building(parent) as build:
+    with publishing(parent), building(parent) as build:
         _copy_mattes(folder, build, job, list(layers), report)
+        solved = read_roto(folder.solved)
+        roto = with_new_corrections(show, solved, drawn)
+        redraw_mattes(show, build / "matte", drawn, roto)
 
         def stamp(version: str, target: Path) -> None:
             stamped = replace(roto, version=version)
             write_roto(target / "roto.json", stamped)
-            text = json.dumps(_summary(stamped, job), indent=1) + "\n"
+            if roto.provenance["corrections"]:
+                write_roto(target / SOLVED, replace(solved, version=version))
+            text = json.dumps(summary(stamped, job=job.token, model=job.model), indent=1) + "\n"
             (target / "report.json").write_text(text, encoding="utf-8")
 
         report(0.9, "writing manifest")
@@ -314,13 +330,6 @@ def _layers(show: Show, character: str, roto: Roto) -> dict[str, tuple[str, ...]
     return matte_layers(show.character(character).mattes, closed)
 
 
-def _cover(shapes: Sequence[ShapeFrame], job: ShotJob) -> NDArray[np.float32]:
-    from laikaroto.matte.rasterize import rasterize
-
-    drawn = [shape.points for shape in shapes if shape.visible]
-    return rasterize(drawn, width=job.width, height=job.height)
-
-
 def _published_before(parent: Path, job: ShotJob) -> str | None:
     """The version that an earlier attempt published but did not live to tell."""
     for version in reversed(versions(parent)):
@@ -350,31 +359,3 @@ def _copy_mattes(
             report(0.9 * (count + 1) / len(paths), f"frame {frame} copied")
     except OSError as error:
         raise write_failure(target, error) from error
-
-
-def _summary(roto: Roto, job: ShotJob) -> dict[str, Any]:
-    """report.json: what a script or a supervisor wants to know first."""
-    shapes = {}
-    for name, shape in roto.shapes.items():
-        seen = [frame for frame in shape.frames.values() if frame.visible]
-        errors = [f.expected_error_px for f in seen if f.expected_error_px is not None]
-        shapes[name] = {
-            "visible_frames": len(seen),
-            "expected_error_px": round(float(np.mean(errors)), 3) if errors else None,
-        }
-    return {
-        "schema": "laikaroto.report/1",
-        "shot": roto.shot,
-        "character": roto.character,
-        "version": roto.version,
-        "job": job.token,
-        "model": job.model,
-        "frames": len(roto.frames),
-        "holds": sum(note.hold_of is not None for note in roto.frames.values()),
-        "flagged": {
-            str(frame): list(note.reasons)
-            for frame, note in sorted(roto.frames.items())
-            if note.flagged
-        },
-        "shapes": shapes,
-    }

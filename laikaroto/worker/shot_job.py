@@ -2,6 +2,7 @@
 
 shot.json                what ``check`` found and decided; all later tasks agree on it
 predict/<a>-<b>.npz      predictions of a chunk of frames
+solved.json              the settled shot as the model drew it; only where artists corrected it
 roto.json                the settled shot
 matte/<layer>.<f>.exr    mattes
 published.json           the version it became
@@ -96,6 +97,11 @@ class JobFolder:
         return self.root / "roto.json"
 
     @property
+    def solved(self) -> Path:
+        """The settled shot before corrections; there only if there are any."""
+        return self.root / "solved.json"
+
+    @property
     def mattes(self) -> Path:
         """Folder of mattes."""
         return self.root / "matte"
@@ -144,7 +150,7 @@ class JobFolder:
         if former is not None and former.model_copy(update={"token": job.token}) == job:
             return
         sweep(self.root)
-        for stale in (self.published, self.roto):
+        for stale in (self.published, self.roto, self.solved):
             stale.unlink(missing_ok=True)
         for folder in (self.predictions, self.mattes):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What artists changed: recorded for good, carried to other frames, and learned from."""

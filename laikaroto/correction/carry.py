@@ -1,0 +1,175 @@
+"""How far a correction travels: offsets of a part on some poses in, of all poses out.
+
+What the model draws is off by an error that it repeats: where it sees the same part from
+nearly the same side it errs alike. So a corrected frame tells of the others, the more the
+better their *forms* (``head``) agree. For each part on its own:
+
+- **Which part is worn.** D is how far the forms of two poses differ (RMS over the points, px,
+  carried by the head's motion into one frame). Beyond ``CUT`` times the usual error it is
+  another printed part, or the same one hidden: nothing travels there at all.
+- **The offset** (corrected minus drawn) is interpolated between the corrected poses as a
+  Gaussian process with covariance exp(-D²/2(REACH·error)²) · exp(-Δt²/2·FADE²): exact where
+  it was corrected, fading as forms differ and frames grow apart. Offsets are turned and
+  stretched by the head's motion on their way.
+- **The form itself**: where D is small the same part is worn, and the artist has drawn it. The
+  drawing is pulled by ``PULL`` at most from its own form to that of the corrected one.
+
+The four numbers were measured, see ``docs/corrections.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto.coords import FloatArray
+from laikaroto.correction.head import HeadMotion
+from laikaroto.tracking.settle import fit_affine
+
+#: Forms that differ by more than this many usual errors are those of different parts.
+CUT = 6.0
+#: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
+REACH = 1.5
+#: Frames apart at which errors are alike by exp(-1/2) although the same part is worn.
+FADE = 8.0
+#: What of the difference between a drawing's form and the corrected one is error, at most.
+PULL = 0.8
+#: Drawings whose points differ by this many usual errors from an affine map of the corrected one
+#: are pulled by exp(-1/2) of that.
+SAME = 2.0
+#: Fewer points than this are an affine map of anything.
+LEAST_POINTS = 5
+#: Points that both poses have to show for their forms to be compared.
+LEAST_SEEN = 3
+#: Share of an error's square that belongs to the frame alone.
+OWN = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carried:
+    """What corrections of a part say of all poses.
+
+    Attributes:
+        offset: (Q, N, 6) to add to the drawings, plate px; zero where nothing travels.
+        told: (Q,) 0-1: how much of the error's square is explained; 0: nothing travels there.
+    """
+
+    offset: FloatArray
+    told: FloatArray
+
+
+def carry(motion: HeadMotion, part: str, corrected: Mapping[int, FloatArray]) -> Carried:
+    """Carry corrections of one part to all poses.
+
+    Args:
+        motion: of the shot, from the drawings before any correction.
+        part: name of the shape or tracking point.
+        corrected: control points (N, 6) the artist says are right, by pose, plate px.
+    """
+    where = motion.parts[part]
+    drawn = motion.values[:, where]
+    known = sorted(pose for pose in corrected if np.isfinite(drawn[pose]).all())
+    count = len(motion.poses)
+    if not known:
+        return Carried(offset=np.zeros((count, *drawn.shape[1:])), told=np.zeros(count))
+    turns = np.stack([motion.turns(pose) for pose in known])
+    form = motion.form(part)
+    gap = np.stack([_turned(t, form[c]) - form for t, c in zip(turns, known, strict=True)])
+    apart = _apart(gap, motion.seen[known][:, None, where] & motion.seen[None, :, where])
+    error_px = float(motion.error_px[where].mean())
+    alike = _alike(apart, motion, known, error_px)
+    weights, told = _weigh(alike, known)
+    offsets = np.stack([corrected[c] - drawn[c] for c in known])
+    moved = np.stack([_turned(t, o) for t, o in zip(turns, offsets, strict=True)])
+    total = np.einsum("cq,cqnk->qnk", weights, moved)
+    posed, share = _posed(motion, where, [corrected[c] for c in known], alike, known)
+    total += share[:, None, None] * (posed - total)
+    told = np.maximum(told, share)
+    total[told == 0] = 0.0
+    for row, pose in enumerate(known):
+        total[pose] = offsets[row]
+    return Carried(offset=np.nan_to_num(total), told=told)
+
+
+def _apart(gap: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
+    """(C, Q) RMS over the points (C, Q, N) that both poses show, px; infinite for too few."""
+    count = seen.sum(axis=-1)
+    square = np.where(seen, (gap**2).sum(-1), 0.0).sum(axis=-1)
+    enough = count >= max(1, min(LEAST_SEEN, seen.shape[-1]))
+    return np.where(enough, np.sqrt(square / np.maximum(count, 1)), np.inf)
+
+
+def _turned(turns: FloatArray, points: FloatArray) -> FloatArray:
+    """Offsets (N, 2k) of one pose as they look in every pose: (Q, N, 2k)."""
+    pairs = points.reshape(len(points), -1, 2)
+    return np.asarray(np.einsum("qij,nkj->qnki", turns, pairs).reshape(len(turns), *points.shape))
+
+
+def _alike(
+    apart: FloatArray, motion: HeadMotion, known: Sequence[int], error_px: float
+) -> FloatArray:
+    """(C, Q) covariance of the errors of corrected and all poses, as a share of their square."""
+    times = np.array([np.mean(frames) for frames in motion.poses])
+    gap = times[None] - times[list(known), None]
+    alike = np.exp(-((apart / (REACH * error_px)) ** 2) / 2 - (gap / FADE) ** 2 / 2)
+    alike = np.maximum(alike, 1e-9)
+    alike[apart > CUT * error_px] = 0.0
+    return np.asarray(alike)
+
+
+def _weigh(alike: FloatArray, known: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+    """Weights (C, Q) of the corrected poses for every pose, and what they explain (Q,)."""
+    among = (alike[:, list(known)] + alike[:, list(known)].T) / 2
+    np.fill_diagonal(among, 1.0)
+    sizes, axes = np.linalg.eigh(among)  # the cut may leave it a little indefinite
+    inverse = (axes / (np.maximum(sizes, 0.0) + OWN)) @ axes.T
+    weights = inverse @ alike
+    told = np.clip((alike * weights).sum(axis=0), 0.0, 1.0)
+    return weights, told
+
+
+def _posed(
+    motion: HeadMotion,
+    where: slice,
+    corrected: Sequence[FloatArray],
+    alike: FloatArray,
+    known: Sequence[int],
+) -> tuple[FloatArray, FloatArray]:
+    """The corrected drawings, posed as the model's are: offsets (Q, N, 6), and shares (Q,) 0-1.
+
+    A printed part is small and stiff: seen from another side it is an affine map of itself. The
+    map is fitted to the model's own drawings of both poses; where it fits as well as the errors
+    allow, the same part is worn.
+    """
+    drawn, seen = motion.values[:, where], motion.seen[:, where]
+    error_px = float(motion.error_px[where].mean())
+    offset, total = np.zeros_like(drawn), np.zeros(len(drawn))
+    best = np.zeros(len(drawn))
+    for row, c in enumerate(known):
+        both = seen & seen[c]
+        there = np.flatnonzero((alike[row] > 0) & (both.sum(axis=1) >= LEAST_POINTS))
+        if not len(there):
+            continue
+        scale = np.where(both[there], 2.0, 20.0) * error_px
+        source = np.broadcast_to(drawn[c, :, :2], (len(there), *drawn.shape[1:2], 2))
+        fitted = fit_affine(source, drawn[there, :, :2], scale)
+        gap = _moved(drawn[c], fitted) - drawn[there]
+        apart = _apart(gap[..., :2], both[there])
+        share = np.exp(-((apart / (SAME * error_px)) ** 2) / 2)
+        away = _moved(corrected[row], fitted) - drawn[there]
+        offset[there] += share[:, None, None] ** 2 * away
+        total[there] += share**2
+        best[there] = np.maximum(best[there], share)
+    offset /= np.maximum(total, 1e-12)[:, None, None]
+    best[list(known)] = 0.0
+    return offset, PULL * best
+
+
+def _moved(points: FloatArray, matrices: FloatArray) -> FloatArray:
+    """Control points (N, 6) by affine matrices (B, 2, 3): (B, N, 6)."""
+    pairs = np.einsum("bij,nkj->bnki", matrices[..., :2], points.reshape(-1, 3, 2))
+    pairs[:, :, 0] += matrices[:, None, :, 2]
+    return np.asarray(pairs.reshape(len(matrices), *points.shape))

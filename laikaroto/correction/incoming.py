@@ -1,0 +1,370 @@
+"""The artist's file as it comes in: read, brought to the plate's size and frames, names matched.
+
+Any format of ``sidecar.formats.registry``, or a roto.json. Nothing is bent into place here:
+what does not fit is a fault with a remedy, and the call can say what to do about it
+(``Fitting``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from laikaroto.coords import FloatArray
+from laikaroto.correction.records import FileReference
+from laikaroto.errors import CorrectionError, UsageError
+from laikaroto.frames import format_frames
+from laikaroto.shapes.artist import ArtistFile
+from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
+from laikaroto.sidecar.formats.registry import FORMATS, ReadOptions
+from laikaroto.sidecar.schema import parse_roto
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IncomingShape:
+    """A shape of the file.
+
+    Attributes:
+        frames: control points (N, 6) of every frame the file says anything of, plate px.
+        keys: frames an artist really set; between them the tool interpolated.
+        visible: by frame, where the file says.
+        point_visible: by frame; only roto.json says.
+    """
+
+    closed: bool
+    frames: Mapping[int, FloatArray]
+    keys: tuple[int, ...]
+    visible: Mapping[int, bool]
+    point_visible: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Incoming:
+    """The file.
+
+    Attributes:
+        size: of the picture it was drawn on, px; None where it does not say.
+        said: shot, character and version, where the file says them.
+        notes: what the file holds and cannot be taken, one sentence each.
+    """
+
+    reference: FileReference
+    size: tuple[int, int] | None
+    shapes: Mapping[str, IncomingShape]
+    tracks: Mapping[str, Mapping[int, TrackFrame]]
+    said: tuple[str, str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What the call says about things that do not fit by themselves.
+
+    Attributes:
+        names: the file's name to ours, for shapes and tracking points that were renamed.
+        ignore: names, of the file or ours, that are left as they are.
+        offset: frames to add to the file's.
+        rescale: the file was drawn on a smaller or larger copy of the plate.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    ignore: frozenset[str] = frozenset()
+    offset: int = 0
+    rescale: bool = False
+
+
+def read_incoming(path: Path, roto: Roto, *, format_name: str | None = None) -> Incoming:
+    """Read an artist's file.
+
+    Args:
+        path: the file.
+        roto: any version of the shot it is meant for.
+        format_name: of the registry, or ``json`` for a roto.json; None: told by the file's
+            suffix.
+
+    Raises:
+        UsageError: the format is not known. SidecarError: the file is not usable.
+    """
+    name = format_name or _format_of(path)
+    try:
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise CorrectionError(f"{path}: cannot be read: {error.strerror or error}") from error
+    reference = FileReference(
+        name=path.name, format=name, sha256=hashlib.sha256(data).hexdigest()
+    )
+    if name == "json":
+        return _from_roto(parse_roto(data, origin=str(path)), reference)
+    if name not in FORMATS:
+        raise UsageError(f"unknown format {name!r}; known: {', '.join(_known())}")
+    incoming = _from_artist(FORMATS[name].read(path, ReadOptions(plate=roto.plate)), reference)
+    return replace(incoming, said=_title(data, roto))
+
+
+def fit(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
+    """Bring a file to the shot's plate, frames and names.
+
+    Raises:
+        CorrectionError: it does not fit; every fault, with what to do about it.
+    """
+    incoming = _scaled(incoming, base.plate, fitting)
+    incoming = _renumbered(incoming, base, fitting)
+    return _named(incoming, base, fitting)
+
+
+def _title(data: bytes, roto: Roto) -> tuple[str, str, str] | None:
+    """Shot, character and version as our exports write them into titles: ``ev100 hero v001``.
+
+    Names with other separators do not count: artists number their own scripts like that.
+    """
+    names = re.escape(f"{roto.shot} {roto.character} ".encode())
+    found = set(re.findall(rb"(?<![\w.-])" + names + rb"(v\d{3,})(?![\w.-])", data))
+    if len(found) != 1:
+        return None
+    return roto.shot, roto.character, found.pop().decode()
+
+
+def _format_of(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix == ".json" and _is_roto(path):
+        return "json"
+    for name, found in FORMATS.items():
+        if found.reads and suffix in found.suffixes:
+            return name
+    raise UsageError(
+        f"{path}: no format reads files that end with {suffix or 'nothing'!r}; "
+        f"name one with --format: {', '.join(_known())}"
+    )
+
+
+def _is_roto(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return True  # its reader says what is wrong
+    schema = document.get("schema", "") if isinstance(document, dict) else ""
+    reads_json = any(f.reads and ".json" in f.suffixes for f in FORMATS.values())
+    return not reads_json or str(schema).startswith("laikaroto.roto/")
+
+
+def _known() -> list[str]:
+    return ["json", *(name for name, found in FORMATS.items() if found.reads and name != "json")]
+
+
+def _from_roto(roto: Roto, reference: FileReference) -> Incoming:
+    shapes = {
+        name: IncomingShape(
+            closed=shape.closed,
+            frames={frame: entry.points for frame, entry in shape.frames.items()},
+            keys=tuple(sorted(shape.frames)),
+            visible={frame: entry.visible for frame, entry in shape.frames.items()},
+            point_visible={f: entry.point_visible for f, entry in shape.frames.items()},
+        )
+        for name, shape in roto.shapes.items()
+    }
+    return Incoming(
+        reference=reference,
+        size=(roto.plate.width, roto.plate.height),
+        shapes=shapes,
+        tracks=roto.tracks,
+        said=(roto.shot, roto.character, roto.version),
+    )
+
+
+def _from_artist(file: ArtistFile, reference: FileReference) -> Incoming:
+    notes = list(file.notes)
+    shapes = {}
+    for name, shape in file.shapes.items():
+        if shape.feathered:
+            notes.append(f"shape {name!r} has a feather of its own; only its curve is taken")
+        frames = {frame: np.asarray(points) for frame, points in shape.frames.items()}
+        shapes[name] = IncomingShape(
+            closed=shape.closed,
+            frames=frames,
+            keys=tuple(sorted(shape.keys)),
+            visible={frame: frame not in shape.hidden for frame in {*frames, *shape.hidden}},
+        )
+    return Incoming(
+        reference=reference, size=file.size, shapes=shapes, tracks=file.tracks, notes=tuple(notes)
+    )
+
+
+def _scaled(incoming: Incoming, plate: PlateInfo, fitting: Fitting) -> Incoming:
+    size = (plate.width, plate.height)
+    if incoming.size is None or incoming.size == size:
+        return incoming
+    across, down = size[0] / incoming.size[0], size[1] / incoming.size[1]
+    drawn = f"{incoming.size[0]}x{incoming.size[1]}"
+    where = f"{incoming.reference.name}: drawn on {drawn}, the plates are {size[0]}x{size[1]}"
+    if abs(across / down - 1) > 0.005:
+        raise CorrectionError(f"{where}, of another shape; draw it on the full-size plates")
+    if not fitting.rescale:
+        raise CorrectionError(
+            f"{where}; draw it on the full-size plates, or say --rescale if it was drawn on a "
+            "copy of them of another size"
+        )
+    by = np.array([across, down, across, down, across, down])
+    return replace(
+        incoming,
+        shapes={
+            name: replace(shape, frames={f: points * by for f, points in shape.frames.items()})
+            for name, shape in incoming.shapes.items()
+        },
+        tracks={
+            name: {f: replace(t, xy=(t.xy[0] * across, t.xy[1] * down)) for f, t in track.items()}
+            for name, track in incoming.tracks.items()
+        },
+        notes=(*incoming.notes, f"scaled from {drawn} by {across:g}"),
+    )
+
+
+def _renumbered(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
+    """Frames moved by the offset; those the shot does not have left out, and told."""
+    by = fitting.offset
+    there = set(base.frames)
+    drawn = {f + by for shape in incoming.shapes.values() for f in shape.frames}
+    drawn |= {f + by for track in incoming.tracks.values() for f in track}
+    if not drawn:
+        raise CorrectionError(f"{incoming.reference.name}: holds no shape and no tracking point")
+    if not drawn & there:
+        offset = min(there) - min(drawn) + by
+        raise CorrectionError(
+            f"{incoming.reference.name}: is of frames {format_frames(sorted(drawn))}, the version "
+            f"of {format_frames(sorted(there))}; if they are the same counted from another start, "
+            f"say --frame-offset {offset}"
+        )
+    notes = incoming.notes
+    if beyond := drawn - there:
+        left_out = format_frames(sorted(beyond))
+        notes = (*notes, f"frames {left_out} are not of this version; left out")
+    return replace(
+        incoming,
+        shapes={
+            name: IncomingShape(
+                closed=shape.closed,
+                frames={f + by: v for f, v in shape.frames.items() if f + by in there},
+                keys=tuple(key + by for key in shape.keys if key + by in there),
+                visible={f + by: v for f, v in shape.visible.items() if f + by in there},
+                point_visible={
+                    f + by: v for f, v in shape.point_visible.items() if f + by in there
+                },
+            )
+            for name, shape in incoming.shapes.items()
+        },
+        tracks={
+            name: {f + by: v for f, v in track.items() if f + by in there}
+            for name, track in incoming.tracks.items()
+        },
+        notes=notes,
+    )
+
+
+def _named(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
+    faults: list[str] = []
+    shapes: dict[str, IncomingShape] = {}
+    tracks: dict[str, Mapping[int, TrackFrame]] = {}
+    for name, shape in incoming.shapes.items():
+        ours = _ours(name, base.shapes, fitting)
+        if ours is None:
+            faults += _stranger("shape", name, base.shapes, incoming.shapes, fitting)
+        elif ours in shapes:
+            faults.append(f"shape {name!r}: {ours!r} is in the file twice; leave one out, or "
+                          f"say --ignore {name}")  # fmt: skip
+        else:
+            shapes[ours] = shape
+            faults += _other_form(ours, shape, base)
+    for name, track in incoming.tracks.items():
+        ours = _ours(name, base.tracks, fitting)
+        if ours is None:
+            faults += _stranger("tracking point", name, base.tracks, incoming.tracks, fitting)
+        else:
+            tracks[ours] = track
+    if faults:
+        raise CorrectionError(
+            "\n".join(f"{incoming.reference.name}: {fault}" for fault in faults)
+            + "\nnothing was recorded"
+        )
+    missing = [name for name in base.shapes if name not in shapes and name not in fitting.ignore]
+    notes = incoming.notes
+    if missing and shapes:
+        notes = (*notes, f"not in the file, left as they are: {', '.join(missing)}")
+    kept = {name: shape for name, shape in shapes.items() if name not in fitting.ignore}
+    return replace(
+        incoming,
+        shapes=kept,
+        tracks={name: track for name, track in tracks.items() if name not in fitting.ignore},
+        notes=notes,
+    )
+
+
+def _ours(name: str, known: Collection[str], fitting: Fitting) -> str | None:
+    """Our name of a shape of the file: as told, the same, or the same below its layers."""
+    if name in fitting.names:
+        return fitting.names[name]
+    if name in known:
+        return name
+    last = name.rpartition("/")[2]
+    return last if last in known else None
+
+
+def _stranger(
+    kind: str, name: str, known: Collection[str], there: Collection[str], fitting: Fitting
+) -> list[str]:
+    if name in fitting.ignore or name.rpartition("/")[2] in fitting.ignore:
+        return []
+    lower = {n.lower(): n for n in known if n not in there}
+    last = name.rpartition("/")[2].lower()
+    close = [lower[n] for n in difflib.get_close_matches(last, lower, n=1, cutoff=0.6)]
+    close += [ours for n, ours in lower.items() if not close and last.startswith(n)]
+    hint = f"; if it is {close[0]!r}, say --map {name}={close[0]}" if close else ""
+    return [
+        f"{kind} {name!r} is not one of this character{hint}. Added ones have no place in the "
+        f"template: leave it out with --ignore {name}"
+    ]
+
+
+def _other_form(name: str, shape: IncomingShape, base: Roto) -> list[str]:
+    ours = base.shapes[name].closed
+    if shape.closed == ours:
+        return []
+    form = {True: "closed", False: "open"}
+    return [
+        f"shape {name!r}: wanted it {form[ours]}, got it {form[shape.closed]}; mend it, or leave "
+        f"it out with --ignore {name}"
+    ]
+
+
+def match_version(
+    incoming: Incoming, candidates: Sequence[Roto], *, tolerance_px: float
+) -> dict[str, tuple[int, int]]:
+    """How much of a file is as in each version: (drawings alike, drawings compared)."""
+    found = {}
+    for roto in candidates:
+        alike = compared = 0
+        for name, shape in incoming.shapes.items():
+            theirs = roto.shapes.get(name.rpartition("/")[2])
+            for frame in shape.keys:
+                entry = theirs.frames.get(frame) if theirs is not None else None
+                if entry is None or frame not in shape.frames:
+                    continue
+                compared += 1
+                points = shape.frames[frame]
+                if points.shape == entry.points.shape:
+                    alike += bool(np.abs(points - entry.points).max() <= tolerance_px)
+        for name, track in incoming.tracks.items():
+            for frame, point in track.items():
+                theirs_point = roto.tracks.get(name, {}).get(frame)
+                if theirs_point is not None:
+                    compared += 1
+                    away = np.abs(np.subtract(point.xy, theirs_point.xy)).max()
+                    alike += bool(away <= tolerance_px)
+        found[roto.version] = (alike, compared)
+    return found

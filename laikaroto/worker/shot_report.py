@@ -1,0 +1,45 @@
+"""report.json of a published version: what a script or a supervisor wants to know first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from laikaroto.shapes.records import Roto
+
+
+def summary(roto: Roto, *, job: str, model: str) -> dict[str, Any]:
+    """The report of a version.
+
+    Args:
+        roto: as published.
+        job: token of what made it.
+        model: version of the model that drew it.
+    """
+    shapes = {}
+    for name, shape in roto.shapes.items():
+        seen = [frame for frame in shape.frames.values() if frame.visible]
+        errors = [f.expected_error_px for f in seen if f.expected_error_px is not None]
+        shapes[name] = {
+            "visible_frames": len(seen),
+            "expected_error_px": round(float(np.mean(errors)), 3) if errors else None,
+            "artist_frames": sum(frame.source == "artist" for frame in seen),
+            "propagated_frames": sum(frame.source == "propagated" for frame in seen),
+        }
+    return {
+        "schema": "laikaroto.report/1",
+        "shot": roto.shot,
+        "character": roto.character,
+        "version": roto.version,
+        "job": job,
+        "model": model,
+        "frames": len(roto.frames),
+        "holds": sum(note.hold_of is not None for note in roto.frames.values()),
+        "flagged": {
+            str(frame): list(note.reasons)
+            for frame, note in sorted(roto.frames.items())
+            if note.flagged
+        },
+        "shapes": shapes,
+    }
