@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -193,6 +194,9 @@ class Engine(ABC):
 
     name: str
     """Name of the queue."""
+
+    state: Path
+    """Folder of the engine's own files, closed to other users."""
 
     @property
     @abstractmethod

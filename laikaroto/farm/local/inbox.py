@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.errors import ConfigError, FarmError, LaikarotoError, UsageError, write_failure
-from laikaroto.farm.bundle import Bundle, read_bundle, write_bundle
+from laikaroto.farm.bundle import Bundle, bundle_digest, read_bundle, write_bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
-from laikaroto.farm.local.ledger import Ledger, Outcome
+from laikaroto.farm.local.ledger import Ledger
+from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.plan import plan_job
 
 _BUNDLE = ".bundle"
@@ -183,7 +184,7 @@ def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
             for step in plan.steps:
                 if refusal := capacity.refusal(step.name, step.requirements):
                     raise FarmError(f"job {name}: {refusal}")
-            ledger.add(bundle, plan)
+            ledger.add(bundle, plan, bundle_digest(path))
     return {"job": name, "existing": False}
 
 
