@@ -19,9 +19,9 @@ import click
 from laikaroto.cli.follow import check_success, wait_for
 from laikaroto.cli.options import common_options, print_json
 from laikaroto.cli.queues import find_job, open_queue, pick_queue, queue_option
-from laikaroto.config import check_name, parse_duration
+from laikaroto.config import check_name, current_user, parse_duration
 from laikaroto.errors import UsageError
-from laikaroto.farm.bundle import Bundle, JobSettings, current_user, job_template, new_job_name
+from laikaroto.farm.bundle import Bundle, JobSettings, job_template, new_job_name
 from laikaroto.farm.engine import Engine
 from laikaroto.frames import format_frames, parse_frames
 from laikaroto.show import Show, check_version

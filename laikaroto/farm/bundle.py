@@ -16,7 +16,6 @@ Commands are lists of arguments; nothing in a bundle is ever read by a shell.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import secrets
@@ -103,14 +102,6 @@ def new_job_name(*parts: str) -> str:
 def job_template(name: str) -> str:
     """Text of one of the bundled templates, ``infer_shot`` or ``train_character``."""
     return (bundled("jobs") / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-def current_user() -> str:
-    """Login name of whoever runs this, or the user number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> Path:

@@ -273,6 +273,13 @@ class Engine(ABC):
         """What a person has to do before any job of this queue can run; '' if nothing."""
         return ""
 
+    def verify(self) -> int:
+        """Submit again what the farm has lost of active jobs; returns how many tasks.
+
+        Only farms that may lose what they acknowledged need it.
+        """
+        return 0
+
     def wait(
         self,
         jobs: Sequence[str],

@@ -114,6 +114,16 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
     )
 
 
+def refuse_environments(plan: JobPlan, *, where: str) -> None:
+    """Refuse what our own engines do not run.
+
+    Raises:
+        ConfigError: the job has OpenJD environments.
+    """
+    if plan.job.jobEnvironments or any(step.stepEnvironments for step in plan.job.steps):
+        raise ConfigError(f"{where}: jobs with OpenJD environments are not run by this engine")
+
+
 def _requirements(wanted: Any) -> Requirements:
     cpus: int | None = None
     memory = 0

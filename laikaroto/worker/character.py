@@ -30,6 +30,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.files import sweep, write_file
 from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.worker.lease import check_lease
 
 Report = Callable[[float, str], None]
 
@@ -259,7 +260,7 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
             write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
             write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
             report(0.4, "writing the report")
-            version = publish(folder, parent, stamp=stamp)
+            version = publish(folder, parent, stamp=stamp, permit=check_lease)
     write_file(done, json.dumps({"version": version}).encode())
     report(1.0, f"packaged {version} in {parent / version}")
     return version

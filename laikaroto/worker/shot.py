@@ -30,6 +30,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.publish import building, versions
 from laikaroto.sidecar.publish import publish as publish_version
 from laikaroto.sidecar.schema import read_roto, write_roto
+from laikaroto.worker.lease import check_lease
 from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
 
 if TYPE_CHECKING:
@@ -238,7 +239,7 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
             (target / "report.json").write_text(text, encoding="utf-8")
 
         report(0.9, "writing manifest")
-        version = publish_version(build, parent, stamp=stamp)
+        version = publish_version(build, parent, stamp=stamp, permit=check_lease)
     folder.write_published(version)
     report(1.0, f"{version} published")
     return version

@@ -16,7 +16,7 @@ from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
 from laikaroto.farm.local.reading import read_job, read_jobs
-from laikaroto.farm.places import log_file
+from laikaroto.farm.logs import read_log
 
 ANSWER_S = 60.0
 _LOOK_S = 0.02
@@ -71,25 +71,7 @@ class LocalEngine(Engine):
 
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
-        found = [
-            status
-            for step in self.status(job).steps
-            for status in step.tasks
-            if step.name == task.step and status.index == (task.index or 0)
-        ]
-        if not found:
-            raise FarmError(
-                f"job {job!r} has no task {str(task)!r}; 'laikaroto jobs show {job}' lists them"
-            )
-        number = found[0].attempt if attempt is None else attempt
-        path = log_file(self.state, job, task.step, found[0].index, number)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError as error:
-            raise FarmError(
-                f"job {job!r}: task {task} has no log of attempt {number}; "
-                f"it was started {found[0].attempt} times"
-            ) from error
+        return read_log(self.state, self.status(job), task, attempt)
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""

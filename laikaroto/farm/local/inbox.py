@@ -25,7 +25,7 @@ from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
-from laikaroto.farm.plan import plan_job
+from laikaroto.farm.plan import plan_job, refuse_environments
 
 _BUNDLE = ".bundle"
 _OLD_REPLY_S = 3600.0
@@ -179,8 +179,7 @@ def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
             if active := ledger.active_with_key(bundle.settings.key):
                 return {"job": active, "existing": True}
             plan = plan_job(bundle, where=f"job {name}")
-            if plan.job.jobEnvironments or any(step.stepEnvironments for step in plan.job.steps):
-                raise ConfigError(f"job {name}: the local engine runs no OpenJD environments")
+            refuse_environments(plan, where=f"job {name}")
             for step in plan.steps:
                 if refusal := capacity.refusal(step.name, step.requirements):
                     raise FarmError(f"job {name}: {refusal}")

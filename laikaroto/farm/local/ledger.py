@@ -172,7 +172,8 @@ class Ledger:
         job = self._db.execute(
             "SELECT id, name, digest FROM jobs WHERE state = 'open' AND paused = 0 "
             "AND cancelled = 0 AND (not_before IS NULL OR not_before <= :now) "
-            "AND EXISTS (SELECT 1 FROM tasks WHERE job = jobs.id AND state = 'ready' AND due <= :now) "
+            "AND EXISTS (SELECT 1 FROM tasks WHERE job = jobs.id AND state = 'ready' "
+            "AND due <= :now) "
             "ORDER BY priority DESC, id LIMIT 1",
             {"now": now},
         ).fetchone()
