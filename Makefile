@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 OUT ?= demo
 
-.PHONY: help setup demo test lint coverage browser clean
+.PHONY: help setup demo test lint coverage browser slurm clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,10 +42,15 @@ browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 	  .ci/debian-packages chromium chromium-driver
 
-test: lint browser
+# Jobs are run by a real Slurm, which the tests start and stop themselves.
+SLURM := /usr/sbin/slurmctld /usr/sbin/slurmd /usr/bin/sbatch /usr/sbin/munged
+slurm:
+	@ls $(SLURM) >/dev/null 2>&1 || .ci/debian-packages slurmctld slurmd slurm-client munge
+
+test: lint browser slurm
 	$(BIN)/python -m pytest
 
-coverage: $(STAMP) browser
+coverage: $(STAMP) browser slurm
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 clean:

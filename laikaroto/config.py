@@ -205,7 +205,6 @@ class SlurmSettings(Strict):
     environment: tuple[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     options: tuple[_SlurmOption, ...] = ()
     conf: str | None = None
-    completions: str | None = None
 
     _check_stop = field_validator("stop_before")(_duration)
 

@@ -227,7 +227,8 @@ class SlurmEngine(Engine):
             ended=steering.ended, paused=steering.paused, not_before=card.settings.not_before,
         )  # fmt: skip
         lost = sum(view.missing(key) for key in view.keys()) if released else 0
-        if lost and state in (JobState.READY, JobState.RUNNING) and not view.live:
+        waits = (JobState.READY, JobState.RUNNING, JobState.PAUSED)
+        if lost and state in waits and not view.live:
             reason = f"{lost} tasks are not in Slurm any more: laikaroto farm verify"
         times = [a for found in view.attempts.values() for many in found.values() for a in many]
         over = state.over and state is not JobState.BLOCKED

@@ -51,15 +51,6 @@ def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-@pytest.fixture
-def drained(cluster: Cluster) -> Iterator[None]:
-    """While it lasts nothing starts."""
-    cluster.run("scontrol", "update", "NodeName=n[1-3]", "State=DRAIN", "Reason=test")
-    yield
-    cluster.run("scontrol", "update", "NodeName=n[1-3]", "State=RESUME", check=False)
-
-
-@pytest.mark.usefixtures("drained")
 def test_jobs_that_slurmctld_forgets_are_submitted_again_and_none_twice(
     cluster: Cluster, engine: SlurmEngine, tmp_path: Path
 ) -> None:
@@ -68,7 +59,8 @@ def test_jobs_that_slurmctld_forgets_are_submitted_again_and_none_twice(
     def made(number: int) -> str:
         many = stamp(out, f"{number}:{{{{Task.Param.I}}}}", name="many", tasks="1-4")
         last = stamp(out, f"{number}:end", name="last", needs=("many",))
-        return engine.submit(job(many, last, key=f"{tmp_path}{number}")).job
+        key = f"{tmp_path}{number}"
+        return engine.submit(job(many, last, key=key, paused=True)).job
 
     first = made(0)
     state = cluster.root / "state" / "job_state"
@@ -86,7 +78,7 @@ def test_jobs_that_slurmctld_forgets_are_submitted_again_and_none_twice(
     shutil.copytree(saved, cluster.root / "state")
     cluster.start_controller()
     # their numbers are given away again before anybody looks
-    other = engine.submit(job(stamp(out, "other"))).job
+    other = engine.submit(job(stamp(out, "other"), paused=True)).job
     assert "not in Slurm any more" in engine.status(names[-1]).reason
     again = engine.submit(
         job(stamp(out, "never"), key=f"{tmp_path}1")  # the same key: the lost job is mended
@@ -95,7 +87,8 @@ def test_jobs_that_slurmctld_forgets_are_submitted_again_and_none_twice(
     assert engine.verify() == 15 and engine.verify() == 0
     found = listed(cluster)
     assert set(found.values()) == {1} and set(wanted) < set(found) and len(found) == 26
-    cluster.run("scontrol", "update", "NodeName=n[1-3]", "State=RESUME")
+    for name in [*names, other]:
+        engine.resume(name)
     done = engine.wait([*names, other], timeout_s=LONG_S)
     assert {status.state for status in done} == {JobState.SUCCEEDED}
     expected = [f"{n}:{i}" for n in range(5) for i in (1, 2, 3, 4, "end")] + ["other"]
