@@ -64,7 +64,8 @@ def test_jobs_that_slurmctld_forgets_are_submitted_again_and_none_twice(
 
     first = made(0)
     state = cluster.root / "state" / "job_state"
-    until(lambda: state.exists() and first.encode() in state.read_bytes(), "saved", LONG_S)
+    last = f"{first}.last".encode()
+    until(lambda: state.exists() and last in state.read_bytes(), "saved", LONG_S)
     saved = tmp_path / "saved"
     shutil.copytree(cluster.root / "state", saved)
     names = [first, *(made(number) for number in range(1, 5))]
