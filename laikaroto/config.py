@@ -214,6 +214,16 @@ class SlurmSettings(Strict):
         return None if value is None else _duration(value)
 
 
+class DeadlineSettings(Strict):
+    """``deadline:`` of a queue whose engine is AWS Deadline Cloud."""
+
+    farm_id: Annotated[str, Field(pattern="^farm-[0-9a-f]{32}$")]
+    queue_id: Annotated[str, Field(pattern="^queue-[0-9a-f]{32}$")]
+    profile: str | None = None
+    region: Annotated[str, Field(pattern="^[a-z0-9-]+$")] | None = None
+    max_cpus: Annotated[int, Field(ge=1)] = 8
+
+
 class QueueConfig(Strict):
     """queues/<name>.yaml: a farm queue and how work is cut for it.
 
@@ -222,7 +232,7 @@ class QueueConfig(Strict):
     """
 
     name: str
-    engine: Literal["local", "slurm"] = "local"
+    engine: Literal["local", "slurm", "deadline"] = "local"
     state: str = "{root}/farm"
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
     threads_per_slot: Annotated[int, Field(ge=1)] | None = None
@@ -232,6 +242,7 @@ class QueueConfig(Strict):
     frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
     task_timeout: str = "12h"
     slurm: SlurmSettings | None = None
+    deadline: DeadlineSettings | None = None
 
     _check = field_validator("name")(_name)
     _check_timeout = field_validator("task_timeout")(_duration)
@@ -250,10 +261,12 @@ class QueueConfig(Strict):
             raise ValueError(
                 f"{', '.join(strange)}: not a setting of the engine {self.engine!r}; remove it"
             )
+        if self.engine == "deadline" and self.deadline is None:
+            raise ValueError("deadline: wanted a block with farm_id and queue_id")
         return self
 
 
-ENGINE_BLOCKS = ("slurm",)
+ENGINE_BLOCKS = ("slurm", "deadline")
 """Engines with a block of settings of their own in a queue's file."""
 
 

@@ -12,6 +12,7 @@ from laikaroto.bundled import bundled
 from laikaroto.config import (
     ENGINE_BLOCKS,
     CharacterConfig,
+    DeadlineSettings,
     QueueConfig,
     ShowConfig,
     SlurmSettings,
@@ -47,6 +48,7 @@ def test_the_sample_configs_are_read() -> None:
         ("characters/hero", CharacterConfig),
         ("queues/local", QueueConfig),
         ("queues/slurm", QueueConfig),
+        ("queues/deadline", QueueConfig),
     ],
 )
 def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None:
@@ -69,7 +71,7 @@ def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None
     assert missing == set()
 
 
-ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings}
+ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings, "deadline": DeadlineSettings}
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,14 @@ ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings}
         ("engine: slurm\nslurm: {options: ['-p x']}", "slurm.options.0: "),
         ("engine: slurm\nslurm: {environment: ['A=b']}", "slurm.environment.0: "),
         ("engine: slurm\nslurm: {time_limit: soon}", "slurm.time_limit: "),
+        ("engine: deadline", "deadline: wanted a block with farm_id and queue_id"),
+        ("engine: deadline\ndeadline: {farm_id: f, queue_id: q}", "deadline.farm_id: "),
         ("engine: slurm\nslurm: {surprise: 1}", "slurm.surprise: unknown setting"),
     ],
 )
 def test_settings_of_engines_are_checked(folder: Path, text: str, wanted: str) -> None:
     (folder / "queues/local.yaml").write_text(f"name: local\n{text}\n")
-    (line,) = faults(folder)
-    assert wanted in line
+    assert wanted in "\n".join(faults(folder))
 
 
 def test_a_minimal_show_needs_a_name_and_plates(tmp_path: Path) -> None:

@@ -39,4 +39,8 @@ def open_engine(queue: QueueConfig, state: Path) -> Engine:
         from laikaroto.farm.slurm.engine import SlurmEngine
 
         return SlurmEngine(queue, state)
+    if queue.engine == "deadline":
+        from laikaroto.farm.deadline.engine import DeadlineEngine
+
+        return DeadlineEngine(queue, state)
     raise ConfigError(f"queue {queue.name!r}: unknown engine {queue.engine!r}")
