@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -157,6 +158,9 @@ class Cluster:
     def stop(self) -> None:
         """End the daemons and all that their jobs left."""
         self.run("scancel", f"--user={current_user()}", check=False)
+        end = time.monotonic() + 30
+        while self.run("squeue", "-h", check=False).strip() and time.monotonic() < end:
+            time.sleep(0.2)  # the processes of jobs that are ended by their slurmd leave no trace
         for daemon in self._daemons.values():
             daemon.terminate()
         for daemon in self._daemons.values():
