@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 OUT ?= demo
 
-.PHONY: help setup demo test lint coverage browser clients clean
+.PHONY: help setup demo test lint coverage browser clients slurm clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/debian-packages python3-venv
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,review,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,review,bench,deadline,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -61,10 +61,15 @@ $(CLIENTS)/installed: .ci/clients.txt
 	@$(CLIENTS)/bin/python -c 'import bpy'
 	@touch $(CLIENTS)/installed
 
-test: lint browser clients
+# Jobs are run by a real Slurm, which the tests start and stop themselves.
+SLURM := /usr/sbin/slurmctld /usr/sbin/slurmd /usr/bin/sbatch /usr/sbin/munged
+slurm:
+	@ls $(SLURM) >/dev/null 2>&1 || .ci/debian-packages slurmctld slurmd slurm-client munge
+
+test: lint browser clients slurm
 	$(BIN)/python -m pytest
 
-coverage: $(STAMP) browser clients
+coverage: $(STAMP) browser clients slurm
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 clean:

@@ -7,13 +7,15 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 import string
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from laikaroto.errors import ConfigError, UsageError
 
@@ -35,6 +37,14 @@ def check_name(name: str, kind: str) -> str:
             "starting with a letter or digit, 64 at most"
         )
     return name
+
+
+def current_user() -> str:
+    """Login name of whoever runs this, or the user number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _name(value: str) -> str:
@@ -204,11 +214,53 @@ class CharacterConfig(Strict):
         return tuple(_name(shot) for shot in value)
 
 
+_SLURM_WORD = r"[A-Za-z0-9_][A-Za-z0-9_.,:@=&|\[\]+*-]{0,199}"
+_SlurmWord = Annotated[str, Field(pattern=f"^{_SLURM_WORD}$")]
+_SlurmOption = Annotated[str, Field(pattern=f"^--[a-z][a-z-]*(={_SLURM_WORD})?$")]
+
+
+class SlurmSettings(Strict):
+    """``slurm:`` of a queue whose engine is Slurm."""
+
+    partition: _SlurmWord | None = None
+    account: _SlurmWord | None = None
+    qos: _SlurmWord | None = None
+    constraint: _SlurmWord | None = None
+    time_limit: str | None = None
+    stop_before: str = "2m"
+    nice_per_priority: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
+    max_cpus: Annotated[int, Field(ge=1)] | None = None
+    environment: tuple[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+    options: tuple[_SlurmOption, ...] = ()
+    conf: str | None = None
+
+    _check_stop = field_validator("stop_before")(_duration)
+
+    @field_validator("time_limit")
+    @classmethod
+    def _limit(cls, value: str | None) -> str | None:
+        return None if value is None else _duration(value)
+
+
+class DeadlineSettings(Strict):
+    """``deadline:`` of a queue whose engine is AWS Deadline Cloud."""
+
+    farm_id: Annotated[str, Field(pattern="^farm-[0-9a-f]{32}$")]
+    queue_id: Annotated[str, Field(pattern="^queue-[0-9a-f]{32}$")]
+    profile: str | None = None
+    region: Annotated[str, Field(pattern="^[a-z0-9-]+$")] | None = None
+    max_cpus: Annotated[int, Field(ge=1)] = 8
+
+
 class QueueConfig(Strict):
-    """queues/<name>.yaml: a farm queue and how work is cut for it."""
+    """queues/<name>.yaml: a farm queue and how work is cut for it.
+
+    ``slots`` and ``memory_gib`` are settings of the local engine; every other engine has a
+    block of its own name.
+    """
 
     name: str
-    engine: Literal["local"] = "local"
+    engine: Literal["local", "slurm", "deadline"] = "local"
     state: str = "{root}/farm"
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
     threads_per_slot: Annotated[int, Field(ge=1)] | None = None
@@ -217,6 +269,8 @@ class QueueConfig(Strict):
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
     task_timeout: str = "12h"
+    slurm: SlurmSettings | None = None
+    deadline: DeadlineSettings | None = None
 
     _check = field_validator("name")(_name)
     _check_timeout = field_validator("task_timeout")(_duration)
@@ -224,7 +278,24 @@ class QueueConfig(Strict):
     @field_validator("state")
     @classmethod
     def _state(cls, value: str) -> str:
-        return _check_template(value, {"root"}, set())
+        return _check_template(value, {"root", "user"}, set())
+
+    @model_validator(mode="after")
+    def _of_one_engine(self) -> QueueConfig:
+        local = ("slots", "memory_gib") if self.engine != "local" else ()
+        others = [name for name in ENGINE_BLOCKS if name != self.engine]
+        strange = [name for name in (*local, *others) if getattr(self, name) is not None]
+        if strange:
+            raise ValueError(
+                f"{', '.join(strange)}: not a setting of the engine {self.engine!r}; remove it"
+            )
+        if self.engine == "deadline" and self.deadline is None:
+            raise ValueError("deadline: wanted a block with farm_id and queue_id")
+        return self
+
+
+ENGINE_BLOCKS = ("slurm", "deadline")
+"""Engines with a block of settings of their own in a queue's file."""
 
 
 class Configs(Strict):

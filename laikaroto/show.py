@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from laikaroto.config import CharacterConfig, Configs, QueueConfig, check_name, read_configs
+from laikaroto.config import (
+    CharacterConfig,
+    Configs,
+    QueueConfig,
+    check_name,
+    current_user,
+    read_configs,
+)
 from laikaroto.errors import UsageError
 
 _C = TypeVar("_C", CharacterConfig, QueueConfig)
@@ -52,7 +59,8 @@ class Show:
 
     def queue_state(self, name: str) -> Path:
         """Folder where the engine of a queue keeps its state."""
-        return Path(self.queue(name).state.format(root=self.root)) / name
+        state = self.queue(name).state.format(root=self.root, user=current_user())
+        return Path(state) / name
 
     def plate_template(self, shot: str, *, green_card: bool = False) -> str:
         """Path of a shot's plates with only the ``{frame}`` field left to fill in."""

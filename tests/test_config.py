@@ -10,9 +10,12 @@ import yaml
 
 from laikaroto.bundled import bundled
 from laikaroto.config import (
+    ENGINE_BLOCKS,
     CharacterConfig,
+    DeadlineSettings,
     QueueConfig,
     ShowConfig,
+    SlurmSettings,
     check_name,
     parse_duration,
     read_configs,
@@ -40,7 +43,13 @@ def test_the_sample_configs_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("show", ShowConfig), ("characters/hero", CharacterConfig), ("queues/local", QueueConfig)],
+    [
+        ("show", ShowConfig),
+        ("characters/hero", CharacterConfig),
+        ("queues/local", QueueConfig),
+        ("queues/slurm", QueueConfig),
+        ("queues/deadline", QueueConfig),
+    ],
 )
 def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None:
     def settings(model: type, data: dict[str, object]) -> set[str]:
@@ -52,7 +61,37 @@ def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None
         return missing
 
     data = yaml.safe_load((bundled("configs") / f"{name}.yaml").read_text())
-    assert settings(kind, data) == set()
+    missing = settings(kind, data)
+    if kind is QueueConfig:
+        assert data["engine"] == name.partition("/")[2]
+        missing -= set(ENGINE_BLOCKS)  # blocks of other engines do not belong there
+        if block := ENGINE_SETTINGS.get(data["engine"]):
+            missing -= {"slots", "memory_gib"}
+            assert settings(block, data[data["engine"]]) == set()
+    assert missing == set()
+
+
+ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings, "deadline": DeadlineSettings}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("engine: slurm\nslots: 2", "slots: not a setting of the engine 'slurm'"),
+        ("slurm: {}", "slurm: not a setting of the engine 'local'"),
+        ("engine: slurm\nslurm: {partition: '-x; rm'}", "slurm.partition: "),
+        ("engine: slurm\nslurm: {options: ['--wrap=a b']}", "slurm.options.0: "),
+        ("engine: slurm\nslurm: {options: ['-p x']}", "slurm.options.0: "),
+        ("engine: slurm\nslurm: {environment: ['A=b']}", "slurm.environment.0: "),
+        ("engine: slurm\nslurm: {time_limit: soon}", "slurm.time_limit: "),
+        ("engine: deadline", "deadline: wanted a block with farm_id and queue_id"),
+        ("engine: deadline\ndeadline: {farm_id: f, queue_id: q}", "deadline.farm_id: "),
+        ("engine: slurm\nslurm: {surprise: 1}", "slurm.surprise: unknown setting"),
+    ],
+)
+def test_settings_of_engines_are_checked(folder: Path, text: str, wanted: str) -> None:
+    (folder / "queues/local.yaml").write_text(f"name: local\n{text}\n")
+    assert wanted in "\n".join(faults(folder))
 
 
 def test_a_minimal_show_needs_a_name_and_plates(tmp_path: Path) -> None:

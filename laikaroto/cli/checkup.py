@@ -258,6 +258,9 @@ def _check_queues(show: Show) -> Iterator[Finding]:
             continue
         active = sum(not job.state.over for job in jobs)
         found = f"{len(jobs)} jobs, {active} of them active"
+        if (engine := show.queue(name).engine) != "local":
+            yield Finding(what=what, state="ok", found=f"{engine}: {found}")
+            continue
         if (card := read_card(state)) is not None:
             yield Finding(what=what, state="ok", found=f"{found}; running as process {card['pid']}")
         else:

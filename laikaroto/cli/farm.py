@@ -20,7 +20,7 @@ _adopt = click.option(
 
 @click.group()
 def farm() -> None:
-    """Run, start and stop the local farm.
+    """Run, start and stop the local farm; look after others.
 
     Jobs wait in their queue while the farm does not run.
     """
@@ -130,6 +130,23 @@ def status(queue: str | None, configs: Path, as_json: bool) -> None:
     click.echo(f"jobs:  {_listed(states)}")
     click.echo(f"tasks: {_listed(tasks)}")
     click.echo(f"log:   {state / 'supervisor.log'}")
+
+
+@farm.command()
+@queue_option
+@common_options
+def verify(queue: str | None, configs: Path, as_json: bool) -> None:
+    """Submit again what the farm has lost of active jobs; does no harm if it has lost nothing.
+
+    For engines that may forget what they acknowledged, as Slurm when its controller dies.
+    """
+    show = Show.open(configs)
+    engine = open_queue(show, queue)
+    number = engine.verify()
+    if as_json:
+        print_json({"queue": engine.name, "submitted_again": number})
+    else:
+        click.echo(f"queue {engine.name}: {number} tasks submitted again")
 
 
 def _listed(numbers: dict[str, int]) -> str:

@@ -19,9 +19,9 @@ import click
 from laikaroto.cli.follow import check_success, wait_for
 from laikaroto.cli.options import common_options, print_json
 from laikaroto.cli.queues import find_job, open_queue, pick_queue, queue_option
-from laikaroto.config import check_name, parse_duration
+from laikaroto.config import check_name, current_user, parse_duration
 from laikaroto.errors import UsageError
-from laikaroto.farm.bundle import Bundle, JobSettings, current_user, job_template, new_job_name
+from laikaroto.farm.bundle import Bundle, JobSettings, job_template, new_job_name
 from laikaroto.farm.engine import Engine
 from laikaroto.frames import format_frames, parse_frames
 from laikaroto.model.package import parse_source
@@ -193,6 +193,9 @@ def submit() -> None:
 def _queueing_options(command: _F) -> _F:
     for option in (
         click.option("--wait", is_flag=True, help="Wait for the end; fail if the job fails."),
+        click.option("--bundle-only", type=click.Path(path_type=Path), metavar="DIR",
+                     help="Write the bundle as DIR/JOB, for 'openjd run' or another farm; queue "
+                          "nothing."),
         click.option("--dry-run", is_flag=True, help="Show the bundle; queue and write nothing."),
         click.option("--key", metavar="KEY",
                      help="Do nothing if a job with this key is still active. Default: made from "
@@ -233,8 +236,8 @@ def _wishes(
 @_queueing_options
 @common_options
 def train(
-    character: str, budget: str | None, init_from: str | None, dry_run: bool, wait: bool,
-    configs: Path, as_json: bool, **wishes: Any,
+    character: str, budget: str | None, init_from: str | None, dry_run: bool,
+    bundle_only: Path | None, wait: bool, configs: Path, as_json: bool, **wishes: Any,
 ) -> None:  # fmt: skip
     """Learn CHARACTER from its training shots; the new model is used if it is no worse."""
     show = Show.open(configs)
@@ -242,7 +245,8 @@ def train(
     bundle = training_bundle(
         show, character=character, budget=budget, init_from=init_from, wishes=chosen
     )
-    _send(open_queue(show, chosen.queue), [bundle], dry_run=dry_run, wait=wait, as_json=as_json)
+    where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
+    _send(open_queue(show, chosen.queue), [bundle], where)
 
 
 @submit.command("shot")
@@ -254,7 +258,7 @@ def train(
 @common_options
 def shot(
     shots: tuple[str, ...], character: str, frames: str | None, model: str, dry_run: bool,
-    wait: bool, configs: Path, as_json: bool, **wishes: Any,
+    bundle_only: Path | None, wait: bool, configs: Path, as_json: bool, **wishes: Any,
 ) -> None:  # fmt: skip
     """Roto each SHOT: tracking points, shapes and mattes as a new version beside the last."""
     show = Show.open(configs)
@@ -270,14 +274,31 @@ def shot(
         )
         for name in dict.fromkeys(shots)
     ]
-    _send(open_queue(show, chosen.queue), bundles, dry_run=dry_run, wait=wait, as_json=as_json)
+    where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
+    _send(open_queue(show, chosen.queue), bundles, where)
 
 
-def _send(
-    engine: Engine, bundles: Sequence[Bundle], *, dry_run: bool, wait: bool, as_json: bool
-) -> None:
-    if dry_run:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Where:
+    """What to do with bundles: show them, write them, or queue them and perhaps wait."""
+
+    dry_run: bool
+    bundle_only: Path | None
+    wait: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if sum((self.dry_run, self.bundle_only is not None, self.wait)) > 1:
+            raise UsageError("--dry-run, --bundle-only and --wait exclude each other")
+
+
+def _send(engine: Engine, bundles: Sequence[Bundle], where: _Where) -> None:
+    wait, as_json = where.wait, where.as_json
+    if where.dry_run:
         _show_bundles(bundles, as_json=as_json)
+        return
+    if where.bundle_only is not None:
+        _write_bundles(bundles, where.bundle_only.absolute(), as_json=as_json)
         return
     sent = [engine.submit(bundle) for bundle in bundles]
     hint = engine.obstacle()
@@ -295,6 +316,21 @@ def _send(
             "statuses": [status.to_dict() for status in done],
         })  # fmt: skip
     check_success(engine, done)
+
+
+def _write_bundles(bundles: Sequence[Bundle], folder: Path, *, as_json: bool) -> None:
+    """Write what would be queued, checked as the farm would, one folder for each job."""
+    from laikaroto.farm.bundle import write_bundle
+    from laikaroto.farm.plan import plan_job
+
+    for bundle in bundles:
+        plan_job(bundle, where=f"job {bundle.settings.name}")
+    made = [write_bundle(bundle, folder / bundle.settings.name) for bundle in bundles]
+    if as_json:
+        print_json([{"job": path.name, "bundle": str(path)} for path in made])
+        return
+    for path in made:
+        click.echo(f"{path}")
 
 
 def _show_bundles(bundles: Sequence[Bundle], *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ have no conditions.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from laikaroto.config import parse_duration
-from laikaroto.errors import LaikarotoError
+from laikaroto.errors import LaikarotoError, TryAgainError
 from laikaroto.frames import parse_frames
 from laikaroto.show import Show
 from laikaroto.worker.progress import Report, fail_line, task_report
@@ -60,13 +61,32 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end the step in order: temporary files go, exit 75 asks to be run again.
+
+    So a farm that cancels, preempts or nears a time limit gets its host back at once, and a
+    training goes on from its last checkpoint.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: this is being obeyed
+        raise TryAgainError("told to stop by the farm; goes on from here when it is run again")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _task(
     run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all"
 ) -> Iterator[Report]:
     """Everything around a step: its progress lines, its failure line, its result record."""
     task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
-        with recorded(run, step=step, task=task):
+        with _stoppable(), recorded(run, step=step, task=task):
             yield task_report()
     except LaikarotoError as error:
         click.echo(fail_line(str(error)))

@@ -6,13 +6,17 @@
     values of its job parameters, and
 ``asset_references.yaml``
     files it reads and folders it writes, both laid out as AWS Deadline Cloud wants them;
+``openjd_parameters.yaml``
+    the same values once more, as ``openjd run -p file://openjd_parameters.yaml`` reads them;
 ``laikaroto.yaml``
     what Open Job Description cannot say (``JobSettings``).
+
+Commands are lists of arguments; nothing in a bundle is ever read by a shell.
 """
 
 from __future__ import annotations
 
-import getpass
+import hashlib
 import os
 import secrets
 import shutil
@@ -71,7 +75,7 @@ class Bundle:
     writes: tuple[str, ...] = ()
 
     def files(self) -> dict[str, str]:
-        """The four files: name to text."""
+        """The five files: name to text."""
         values = [{"name": name, "value": value} for name, value in self.parameters.items()]
         assets = {
             "assetReferences": {
@@ -83,6 +87,7 @@ class Bundle:
         return {
             "template.yaml": self.template,
             "parameter_values.yaml": _dump({"parameterValues": values}),
+            "openjd_parameters.yaml": _dump({k: str(v) for k, v in self.parameters.items()}),
             "asset_references.yaml": _dump(assets),
             "laikaroto.yaml": _dump(self.settings.model_dump(mode="json")),
         }
@@ -99,14 +104,6 @@ def job_template(name: str) -> str:
     return (bundled("jobs") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def current_user() -> str:
-    """Login name of whoever runs this, or the user number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
 def write_bundle(bundle: Bundle, folder: Path) -> Path:
     """Write a bundle as a new folder, all of it or nothing.
 
@@ -115,9 +112,12 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
         folder: must not exist; its parent is created.
 
     Raises:
+        UsageError: the folder exists.
         TryAgainError: the disk refuses; nothing is left behind.
     """
     hidden = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    if folder.exists():
+        raise UsageError(f"{folder} exists already; name a folder that does not")
     try:
         hidden.mkdir(parents=True)
         for name, text in bundle.files().items():
@@ -152,6 +152,38 @@ def read_bundle(folder: Path) -> Bundle:
         reads=tuple(assets.get("inputs", {}).get("directories", ())),
         writes=tuple(assets.get("outputs", {}).get("directories", ())),
     )
+
+
+def bundle_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of all files of a bundle folder, as hex digits.
+
+    An engine notes it when it takes a job over and compares before every task, so that what
+    runs is what was submitted.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    total = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        total.update(f"{path.name}\0{_text(path)}\0".encode())
+    return total.hexdigest()
+
+
+def check_digest(folder: Path, wanted: str) -> None:
+    """Refuse a bundle that is not the one that was submitted.
+
+    Args:
+        folder: the engine's copy of the bundle.
+        wanted: its ``bundle_digest`` at submission.
+
+    Raises:
+        ConfigError: a file was changed, added or removed since.
+    """
+    if (found := bundle_digest(folder)) != wanted:
+        raise ConfigError(
+            f"{folder}: was changed after submission (SHA-256 {found[:12]}…, submitted was "
+            f"{wanted[:12]}…); nothing of it is run. Submit the job again"
+        )
 
 
 def _values(path: Path) -> dict[str, str | int | float]:

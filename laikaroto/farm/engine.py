@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -194,6 +195,9 @@ class Engine(ABC):
     name: str
     """Name of the queue."""
 
+    state: Path
+    """Folder of the engine's own files, closed to other users."""
+
     @property
     @abstractmethod
     def cpus(self) -> int:
@@ -268,6 +272,13 @@ class Engine(ABC):
     def obstacle(self) -> str:
         """What a person has to do before any job of this queue can run; '' if nothing."""
         return ""
+
+    def verify(self) -> int:
+        """Submit again what the farm has lost of active jobs; returns how many tasks.
+
+        Only farms that may lose what they acknowledged need it.
+        """
+        return 0
 
     def wait(
         self,

@@ -35,4 +35,12 @@ def open_engine(queue: QueueConfig, state: Path) -> Engine:
         from laikaroto.farm.local.engine import LocalEngine
 
         return LocalEngine(queue, state)
+    if queue.engine == "slurm":
+        from laikaroto.farm.slurm.engine import SlurmEngine
+
+        return SlurmEngine(queue, state)
+    if queue.engine == "deadline":
+        from laikaroto.farm.deadline.engine import DeadlineEngine
+
+        return DeadlineEngine(queue, state)
     raise ConfigError(f"queue {queue.name!r}: unknown engine {queue.engine!r}")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from laikaroto.errors import ConfigError
+from laikaroto.config import check_name
+from laikaroto.errors import ConfigError, UsageError
 from laikaroto.farm.bundle import Bundle
 
 EXTENSIONS = ("TASK_CHUNKING", "FEATURE_BUNDLE_1")
@@ -89,7 +90,9 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         )
         job = create_job(job_template=template, job_parameter_values=values)
         order = [step.name for step in StepDependencyGraph(job=job).topo_sorted()]
-    except (DecodeValidationError, ValueError) as error:
+        for name in order:
+            check_name(name, "step")  # steps become folders, job names and arguments
+    except (DecodeValidationError, ValueError, UsageError) as error:
         raise ConfigError(f"{where}: template.yaml or its parameter values: {error}") from error
     steps = {step.name: step for step in job.steps}
     return JobPlan(
@@ -109,6 +112,16 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         values=values,
         extensions=tuple(template.extensions or ()),
     )
+
+
+def refuse_environments(plan: JobPlan, *, where: str) -> None:
+    """Refuse what our own engines do not run.
+
+    Raises:
+        ConfigError: the job has OpenJD environments.
+    """
+    if plan.job.jobEnvironments or any(step.stepEnvironments for step in plan.job.steps):
+        raise ConfigError(f"{where}: jobs with OpenJD environments are not run by this engine")
 
 
 def _requirements(wanted: Any) -> Requirements:

@@ -77,7 +77,13 @@ def building(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish(build: Path, parent: Path, *, stamp: Callable[[str, Path], None] | None = None) -> str:
+def publish(
+    build: Path,
+    parent: Path,
+    *,
+    stamp: Callable[[str, Path], None] | None = None,
+    permit: Callable[[], None] = lambda: None,
+) -> str:
     """Make a build folder the next version in ``parent``.
 
     Takes the folder over: afterwards it is the version, or it is gone.
@@ -87,6 +93,7 @@ def publish(build: Path, parent: Path, *, stamp: Callable[[str, Path], None] | N
         parent: folder of the versions.
         stamp: called with the version and the build folder, to write the version into
             files; called again with the next one when another process took the number.
+        permit: called at the last moment; raises if this process may not publish any more.
 
     Returns:
         The version, for example ``"v003"``.
@@ -102,6 +109,7 @@ def publish(build: Path, parent: Path, *, stamp: Callable[[str, Path], None] | N
                 stamp(version, build)
             _write_manifest(build)
             verify_manifest(build)
+            permit()
             if _rename(build, parent / version):
                 return version
     except OSError as error:

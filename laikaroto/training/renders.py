@@ -59,7 +59,7 @@ class RenderFile:
     points: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Placed(Example):
     """An example whose head box is known although most of its points are not."""
 
@@ -95,7 +95,7 @@ class RenderedHead:
         return Placed(
             "", 0, encode_log(light).astype(np.float16), self.scale,
             np.zeros((0, 0, 3), np.float16), np.eye(2, 3), self.values, self.known, self.known,
-            self.box,
+            head_box=self.box,
         )  # fmt: skip
 
 

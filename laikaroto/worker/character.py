@@ -35,6 +35,7 @@ from laikaroto.sidecar.files import sweep, write_file
 from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
 from laikaroto.training.meeting import ALONE, Meeting
+from laikaroto.worker.lease import check_lease
 from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
 
 if TYPE_CHECKING:
@@ -355,7 +356,7 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
                 write_file(folder / "unseen.npz", (run / "unseen.npz").read_bytes())
             write_file(folder / "model.json", info.model_dump_json(indent=1).encode())
             report(0.4, "writing the report")
-            version = publish(folder, parent, stamp=stamp)
+            version = publish(folder, parent, stamp=stamp, permit=check_lease)
     write_file(done, json.dumps({"version": version}).encode())
     report(1.0, f"packaged {version} in {parent / version}")
     return version

@@ -40,6 +40,7 @@ from laikaroto.worker.corrected import (
     with_new_corrections,
     write_matte_layer,
 )
+from laikaroto.worker.lease import check_lease
 from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
 from laikaroto.worker.shot_report import summary
 
@@ -267,7 +268,7 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
             (target / "report.json").write_text(text, encoding="utf-8")
 
         report(0.9, "writing manifest")
-        version = publish_version(build, parent, stamp=stamp)
+        version = publish_version(build, parent, stamp=stamp, permit=check_lease)
     folder.write_published(version)
     report(1.0, f"{version} published")
     return version

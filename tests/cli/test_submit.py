@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 
 from laikaroto.cli.submit import parse_not_before
 from laikaroto.errors import UsageError
+from laikaroto.farm.bundle import read_bundle, write_bundle
 
 
 def test_dry_run_shows_the_bundle_and_writes_nothing(
@@ -98,3 +102,41 @@ def test_not_before() -> None:
     assert parse_not_before("2030-02-03T04:05") == datetime(2030, 2, 3, 4, 5).timestamp()
     with pytest.raises(UsageError, match="25:00"):
         parse_not_before("25:00", now)
+
+
+def test_bundle_only_is_run_by_openjd_as_it_is(
+    laikaroto: Callable[..., Any], tiny_configs: Path, tmp_path: Path
+) -> None:
+    """The whole job of a shot, without any farm of ours."""
+    arguments = ("submit", "shot", "ta01", "--character", "hero", "--frames", "1001-1003")
+    done = laikaroto(
+        *arguments, "--bundle-only", tmp_path / "out", "--json", "--configs", tiny_configs
+    )
+    assert done.code == 0, done.err
+    (made,) = json.loads(done.out)
+    folder = Path(made["bundle"])
+    assert folder == tmp_path / "out" / made["job"]
+    assert not (tiny_configs.parent / "sample" / "farm").exists()  # nothing is queued
+    ran = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("openjd")), "run", "template.yaml",
+            "-p", "file://openjd_parameters.yaml",
+        ],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    published = tiny_configs.parent / "sample" / "roto" / "ta01" / "hero" / "v001"
+    assert (published / "roto.json").is_file() and (published / "MANIFEST.json").is_file()
+
+
+def test_bundle_only_excludes_waiting_and_never_overwrites(
+    laikaroto: Callable[..., Any], sample_configs: Path, tmp_path: Path
+) -> None:
+    arguments = ("submit", "train", "hero", "--configs", sample_configs)
+    done = laikaroto(*arguments, "--bundle-only", tmp_path / "out", "--wait")
+    assert done.code == 2 and "exclude each other" in done.err
+    done = laikaroto(*arguments, "--bundle-only", tmp_path / "out")
+    assert done.code == 0 and done.out.startswith(str(tmp_path / "out" / "train-hero-"))
+    with pytest.raises(UsageError, match="exists already"):
+        write_bundle(read_bundle(Path(done.out.strip())), Path(done.out.strip()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,17 +15,29 @@ import pytest
 
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
-from tests.farm.tiny import HOLD, LocalFarm, hold, job, lines, stamp, step, until
+from tests.farm.slurm.cluster import running_cluster, slurm_engine
+from tests.farm.tiny import HOLD, POLITE, LocalFarm, hold, job, lines, stamp, step, until
+
+SECRET = "hush-hush-hush"
 
 
 def _local(folder: Path) -> Iterator[Engine]:
     farm = LocalFarm(folder)
+    os.environ["FARM_TEST_PASSWORD"] = SECRET  # what starts a farm may hold secrets
     farm.start("ledger.RETRY_DELAY_S = 0.05")
+    del os.environ["FARM_TEST_PASSWORD"]
     yield farm.engine
     farm.end()
 
 
-ENGINES: dict[str, Callable[[Path], Iterator[Engine]]] = {"local": _local}
+def _slurm(folder: Path) -> Iterator[Engine]:
+    os.environ["FARM_TEST_PASSWORD"] = SECRET
+    with running_cluster(folder / "cluster") as cluster:
+        yield slurm_engine(cluster, folder / "farm")
+    del os.environ["FARM_TEST_PASSWORD"]
+
+
+ENGINES: dict[str, Callable[[Path], Iterator[Engine]]] = {"local": _local, "slurm": _slurm}
 """Engine name -> how to bring one up with two slots and short retry delays, and down again."""
 
 
@@ -36,7 +49,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def wait(engine: Engine) -> Callable[..., Any]:
     def wait_for(name: str) -> Any:
-        return engine.wait([name], timeout_s=60, poll_s=0.05)[0]
+        return engine.wait([name], timeout_s=180, poll_s=0.05)[0]
 
     return wait_for
 
@@ -140,6 +153,18 @@ def test_cancel_kills_the_payload_and_all_it_started(
     assert engine.retry(name) == 2
     gate.touch()
     assert wait(name).state is JobState.SUCCEEDED and lines(out) == ["x"]
+
+
+def test_cancel_gives_the_time_to_end_that_the_step_asks_for(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    started, saved = tmp_path / "started", tmp_path / "saved"
+    args = (str(started), str(tmp_path / "never"), str(saved))
+    name = engine.submit(job(step("polite", POLITE, *args, grace=20))).job
+    until(lambda: lines(started), "runs")
+    engine.cancel(name)
+    assert wait(name).state is JobState.CANCELLED
+    assert lines(saved) == ["saved"] and len(lines(started)) == 1
 
 
 def _alive(pid: int) -> bool:
@@ -326,6 +351,45 @@ def test_environment_of_a_task(engine: Engine, wait: Any, tmp_path: Path) -> Non
     found = json.loads(out.read_text())
     assert found["OMP_NUM_THREADS"] == found["OPENBLAS_NUM_THREADS"] == "1"
     assert found["LAIKAROTO_ATTEMPT"] == "1" and found["PYTHONUNBUFFERED"] == "1"
+
+
+def test_secrets_of_the_environment_do_not_reach_logs(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    code = "import os; [print(k + '=' + v) for k, v in os.environ.items()]"
+    done = wait(engine.submit(job(step("s", code))).job)
+    said = engine.log(done.name, TaskRef(step="s", index=0))
+    assert done.state is JobState.SUCCEEDED and "LAIKAROTO_ATTEMPT=1" in said
+    assert SECRET not in said
+    for path in engine.state.rglob("*"):
+        assert not path.is_file() or SECRET.encode() not in path.read_bytes(), path
+
+
+def test_files_of_a_queue_are_closed_to_others(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    wait(engine.submit(job(stamp(tmp_path / "out", "x"))).job)
+    assert stat.S_IMODE(engine.state.stat().st_mode) == 0o700
+    logs = list(engine.state.rglob("*.log"))
+    assert logs and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in logs)
+
+
+def test_bundle_changed_after_submission_is_not_run(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    name = engine.submit(job(stamp(out, "x"), paused=True)).job
+    (template,) = engine.state.glob(f"jobs/{name}/bundle/template.yaml")
+    template.write_text(template.read_text().replace('"x"', '"y"'))
+    engine.resume(name)
+    done = wait(name)
+    assert done.state is JobState.FAILED and not out.exists()
+    (task,) = done.tasks(TaskState.FAILED)
+    assert task.exit_code == 78 and "was changed after submission" in task.message
+
+
+@pytest.mark.parametrize("step_name", ["a/b", "..", "x;y", "%j"])
+def test_names_are_checked_at_the_border(engine: Engine, tmp_path: Path, step_name: str) -> None:
+    with pytest.raises(ConfigError, match="is not a usable name"):
+        engine.submit(job(stamp(tmp_path / "out", "x", name=step_name)))
 
 
 def test_command_that_does_not_exist_fails_at_once(engine: Engine, wait: Any) -> None:

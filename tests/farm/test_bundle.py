@@ -149,7 +149,7 @@ def test_job_names_are_usable_and_unlike() -> None:
 
 
 def test_setpriv_ties_payloads_to_their_slot() -> None:
-    from laikaroto.farm.local.slot import tethered
+    from laikaroto.farm.attempt import tethered
 
     made = job(stamp(Path("out"), "x"))
     action = yaml.safe_load(tethered(made).template)["steps"][0]["script"]["actions"]["onRun"]

@@ -19,7 +19,7 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.engine import JobState, TaskRef, TaskState
 from laikaroto.farm.local import control
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.processes import MARK, kill_marked, mark, marked
+from laikaroto.farm.processes import MARK, kill_marked, mark, marked
 from tests.farm.tiny import HOLD, LocalFarm, hold, job, lines, stamp, step, until
 
 # says when it starts and, in another file, when it is through; holds on until the gate is there

@@ -30,12 +30,20 @@ def step(
     tasks: str | None = None,
     amounts: Mapping[str, float] | None = None,
     attributes: Mapping[str, str] | None = None,
+    grace: int | None = None,
 ) -> dict[str, Any]:
-    """A step that runs ``code``; with ``tasks`` (a range) one task for each number in it."""
+    """A step that runs ``code``; with ``tasks`` (a range) one task for each number in it.
+
+    With ``grace`` it is asked to end, and killed so many seconds later.
+    """
     made: dict[str, Any] = {
         "name": name,
         "script": {"actions": {"onRun": {"command": sys.executable, "args": ["-c", code, *args]}}},
     }
+    if grace is not None:
+        made["script"]["actions"]["onRun"]["cancelation"] = {
+            "mode": "NOTIFY_THEN_TERMINATE", "notifyPeriodInSeconds": grace,
+        }  # fmt: skip
     if needs:
         made["dependencies"] = [{"dependsOn": need} for need in needs]
     if tasks:
@@ -80,6 +88,19 @@ def stamp(path: Path, text: str = "{{Task.Param.I}}", **kwargs: Any) -> dict[str
     return step(kwargs.pop("name", "stamp"), STAMP, str(path), text, **kwargs)
 
 
+POLITE = """
+import os, signal, sys, time
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')
+while not ended and not os.path.exists(sys.argv[2]):
+    time.sleep(0.02)
+if ended:
+    open(sys.argv[3], 'a').write('saved\\n')
+    sys.exit(75)
+"""
+"""Runs until the gate is there; asked to end, it notes that it saved its work, and exits 75."""
+
 HOLD = """
 import os, sys, time
 open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')
@@ -98,7 +119,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait for something that has to become true."""
     end = time.monotonic() + timeout_s
     while not condition():

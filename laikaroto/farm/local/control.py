@@ -13,7 +13,8 @@ from typing import Any
 
 from laikaroto.errors import FarmError
 from laikaroto.farm.local.owner import read_card
-from laikaroto.farm.local.processes import MARK, is_same_process
+from laikaroto.farm.places import OWNER_ONLY, make_state_folder
+from laikaroto.farm.processes import MARK, is_same_process
 
 _START_S = 20.0
 _LOG_MAX = 5_000_000
@@ -34,12 +35,13 @@ def start(state: Path, command: Sequence[str]) -> dict[str, Any]:
     """
     if card := read_card(state):
         return card
-    state.mkdir(parents=True, exist_ok=True)
+    make_state_folder(state)
     log = state / "supervisor.log"
     if log.exists() and log.stat().st_size > _LOG_MAX:
         os.replace(log, log.with_suffix(".log.1"))
     offset = log.stat().st_size if log.exists() else 0
     environment = {key: value for key, value in os.environ.items() if key != MARK}
+    os.close(os.open(log, os.O_WRONLY | os.O_CREAT, OWNER_ONLY))
     with log.open("ab") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "laikaroto", *command],

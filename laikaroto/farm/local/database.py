@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sqlite3
 from pathlib import Path
 
 from laikaroto.errors import FarmError, write_failure
+from laikaroto.farm.places import OWNER_ONLY, make_state_folder
 
 FILE = "queue.sqlite"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL, kind TEXT NOT NULL,
     show TEXT NOT NULL, user TEXT NOT NULL, parameters TEXT NOT NULL,
+    digest TEXT NOT NULL DEFAULT '',       -- of the bundle; empty: from before there was one
     priority INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before REAL,
     paused INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT 'waiting', -- waiting (for jobs), open, succeeded, failed, cancelled
@@ -74,7 +77,7 @@ def claim_host(state: Path, *, adopt: bool = False) -> None:
     """
     path = state / "host"
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        make_state_folder(state)
         if adopt or not path.exists():
             path.write_text(host_id() + "\n", encoding="utf-8")
     except OSError as error:
@@ -103,6 +106,8 @@ def open_database(state: Path, *, owner: bool) -> sqlite3.Connection:
     """
     path = state / FILE
     try:
+        if owner and not path.exists():
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, OWNER_ONLY))
         connection = sqlite3.connect(path, timeout=10.0, isolation_level=None)
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
@@ -113,6 +118,12 @@ def open_database(state: Path, *, owner: bool) -> sqlite3.Connection:
                 f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
             )
             version = _SCHEMA_VERSION
+        if version == 1 and owner:
+            connection.executescript(
+                "BEGIN EXCLUSIVE; ALTER TABLE jobs ADD COLUMN digest TEXT NOT NULL DEFAULT ''; "
+                f"PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+            )
+            version = _SCHEMA_VERSION
         if not owner:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
@@ -120,7 +131,7 @@ def open_database(state: Path, *, owner: bool) -> sqlite3.Connection:
             f"{path}: cannot be opened: {error}. If it is damaged, stop the farm, move the "
             "folder away and submit again: results that were published are not touched"
         ) from error
-    if version not in (0, _SCHEMA_VERSION):
+    if version not in (0, 1, _SCHEMA_VERSION):  # a reader does not mind 1
         connection.close()
         raise FarmError(
             f"{path}: made by another version of laikaroto (schema {version}, wanted "

@@ -15,8 +15,8 @@ from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.places import log_file
 from laikaroto.farm.local.reading import read_job, read_jobs
+from laikaroto.farm.logs import read_log
 
 ANSWER_S = 60.0
 _LOOK_S = 0.02
@@ -34,7 +34,7 @@ class LocalEngine(Engine):
         """
         self.name = queue.name
         self._queue = queue
-        self._state = state
+        self.state = state
 
     @property
     def cpus(self) -> int:
@@ -43,16 +43,16 @@ class LocalEngine(Engine):
 
     def submit(self, bundle: Bundle) -> Submitted:
         """See ``Engine.submit``."""
-        claim_host(self._state)
-        reply = self._answer(inbox.post_bundle(self._state, bundle))
+        claim_host(self.state)
+        reply = self._answer(inbox.post_bundle(self.state, bundle))
         return Submitted(job=reply["job"], existing=reply["existing"])
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
-        if not (self._state / FILE).exists():
+        if not (self.state / FILE).exists():
             return ()
-        claim_host(self._state)
-        connection = open_database(self._state, owner=False)
+        claim_host(self.state)
+        connection = open_database(self.state, owner=False)
         try:
             return read_jobs(connection, self.name)
         finally:
@@ -60,10 +60,10 @@ class LocalEngine(Engine):
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
-        if not (self._state / FILE).exists():
+        if not (self.state / FILE).exists():
             raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
-        claim_host(self._state)
-        connection = open_database(self._state, owner=False)
+        claim_host(self.state)
+        connection = open_database(self.state, owner=False)
         try:
             return read_job(connection, self.name, job)
         finally:
@@ -71,25 +71,7 @@ class LocalEngine(Engine):
 
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
-        found = [
-            status
-            for step in self.status(job).steps
-            for status in step.tasks
-            if step.name == task.step and status.index == (task.index or 0)
-        ]
-        if not found:
-            raise FarmError(
-                f"job {job!r} has no task {str(task)!r}; 'laikaroto jobs show {job}' lists them"
-            )
-        number = found[0].attempt if attempt is None else attempt
-        path = log_file(self._state, job, task.step, found[0].index, number)
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError as error:
-            raise FarmError(
-                f"job {job!r}: task {task} has no log of attempt {number}; "
-                f"it was started {found[0].attempt} times"
-            ) from error
+        return read_log(self.state, self.status(job), task, attempt)
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""
@@ -119,29 +101,29 @@ class LocalEngine(Engine):
 
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""
-        if read_card(self._state) is not None:
+        if read_card(self.state) is not None:
             return ""
         return f"the farm is not running; start it with: laikaroto farm start --queue {self.name}"
 
     def _ask(self, command: str, job: str, **details: Any) -> Mapping[str, Any]:
-        if not (self._state / FILE).exists():
+        if not (self.state / FILE).exists():
             raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
-        claim_host(self._state)
-        return self._answer(inbox.post_request(self._state, command, job, **details))
+        claim_host(self.state)
+        return self._answer(inbox.post_request(self.state, command, job, **details))
 
     def _answer(self, ticket: str) -> Mapping[str, Any]:
         """Wait for the owner's answer; if nobody owns the queue, be it for a moment."""
         end = time.monotonic() + ANSWER_S
-        while (reply := inbox.take_reply(self._state, ticket)) is None:
-            with own(self._state) as ledger:
+        while (reply := inbox.take_reply(self.state, ticket)) is None:
+            with own(self.state) as ledger:
                 if ledger is not None:
-                    inbox.take_requests(self._state, ledger, Capacity.of(self._queue))
+                    inbox.take_requests(self.state, ledger, Capacity.of(self._queue))
                     continue
             if time.monotonic() > end:
                 raise FarmError(
                     f"the supervisor of queue {self.name!r} has not answered for {ANSWER_S:g} s; "
-                    f"the request stays in {self._state / 'inbox'} and is carried out when it "
-                    f"does. See {self._state / 'supervisor.log'}"
+                    f"the request stays in {self.state / 'inbox'} and is carried out when it "
+                    f"does. See {self.state / 'supervisor.log'}"
                 )
             time.sleep(_LOOK_S)
         return reply

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.errors import ConfigError, FarmError, LaikarotoError, UsageError, write_failure
-from laikaroto.farm.bundle import Bundle, read_bundle, write_bundle
+from laikaroto.farm.bundle import Bundle, bundle_digest, read_bundle, write_bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
-from laikaroto.farm.local.ledger import Ledger, Outcome
-from laikaroto.farm.plan import plan_job
+from laikaroto.farm.local.ledger import Ledger
+from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.plan import plan_job, refuse_environments
 
 _BUNDLE = ".bundle"
 _OLD_REPLY_S = 3600.0
@@ -178,12 +179,11 @@ def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
             if active := ledger.active_with_key(bundle.settings.key):
                 return {"job": active, "existing": True}
             plan = plan_job(bundle, where=f"job {name}")
-            if plan.job.jobEnvironments or any(step.stepEnvironments for step in plan.job.steps):
-                raise ConfigError(f"job {name}: the local engine runs no OpenJD environments")
+            refuse_environments(plan, where=f"job {name}")
             for step in plan.steps:
                 if refusal := capacity.refusal(step.name, step.requirements):
                     raise FarmError(f"job {name}: {refusal}")
-            ledger.add(bundle, plan)
+            ledger.add(bundle, plan, bundle_digest(path))
     return {"job": name, "existing": False}
 
 

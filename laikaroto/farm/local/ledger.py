@@ -13,27 +13,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 
 from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
 from laikaroto.farm.bundle import Bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
+from laikaroto.farm.outcome import Outcome, may_succeed_later
 from laikaroto.farm.plan import JobPlan, Requirements
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
 _DONE = ("succeeded", "skipped")
-
-
-class Outcome(StrEnum):
-    """How an attempt ended; what follows from it is decided in ``Ledger.end``."""
-
-    EXITED = "exited"  # the exit code says how
-    LOST = "lost"  # its slot or supervisor died
-    TIMEOUT = "timeout"  # ran longer than the queue allows
-    RETURNED = "returned"  # the farm was stopped; does not count as an attempt
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +37,7 @@ class Work:
     attempt: int
     parameters: str
     requirements: Requirements
+    digest: str
 
 
 class Ledger:
@@ -87,8 +77,13 @@ class Ledger:
         """True if there is a job of that name."""
         return self._db.execute("SELECT 1 FROM jobs WHERE name = ?", (job,)).fetchone() is not None
 
-    def add(self, bundle: Bundle, plan: JobPlan) -> None:
+    def add(self, bundle: Bundle, plan: JobPlan, digest: str) -> None:
         """Enter a job with its steps and tasks.
+
+        Args:
+            bundle: as submitted.
+            plan: its steps and tasks.
+            digest: ``bundle_digest`` of its folder.
 
         Raises:
             FarmError: a job it depends on is not in this queue.
@@ -97,10 +92,10 @@ class Ledger:
         upstream = [self._job(name)["id"] for name in settings.needs]
         job = self._db.execute(
             "INSERT INTO jobs (name, key, kind, show, user, parameters, priority, attempts, "
-            "not_before, paused, submitted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "not_before, paused, submitted, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (settings.name, settings.key, settings.kind, settings.show, settings.user,
              json.dumps(dict(bundle.parameters)), settings.priority, settings.attempts,
-             settings.not_before, settings.paused, time.time()),
+             settings.not_before, settings.paused, time.time(), digest),
         ).lastrowid  # fmt: skip
         assert job is not None
         self._db.executemany(
@@ -175,9 +170,10 @@ class Ledger:
         """
         now = time.time()
         job = self._db.execute(
-            "SELECT id, name FROM jobs WHERE state = 'open' AND paused = 0 AND cancelled = 0 "
-            "AND (not_before IS NULL OR not_before <= :now) AND EXISTS (SELECT 1 FROM tasks "
-            "WHERE job = jobs.id AND state = 'ready' AND due <= :now) "
+            "SELECT id, name, digest FROM jobs WHERE state = 'open' AND paused = 0 "
+            "AND cancelled = 0 AND (not_before IS NULL OR not_before <= :now) "
+            "AND EXISTS (SELECT 1 FROM tasks WHERE job = jobs.id AND state = 'ready' "
+            "AND due <= :now) "
             "ORDER BY priority DESC, id LIMIT 1",
             {"now": now},
         ).fetchone()
@@ -193,6 +189,7 @@ class Ledger:
             task=row["id"], token=secrets.token_hex(8), job=job["name"], step=row["name"],
             index=row["idx"], attempt=row["attempt"] + 1, parameters=row["parameters"],
             requirements=Requirements(cpus=row["cpus"], memory_mib=row["memory_mib"]),
+            digest=job["digest"],
         )  # fmt: skip
 
     def start(self, work: Work) -> None:
@@ -401,16 +398,3 @@ def _what_next(
     asked = outcome is Outcome.EXITED and exit_code == EXIT_TRY_AGAIN
     due = time.time() + RETRY_DELAY_S * 4 ** (tries - 1) if asked else 0.0
     return "waiting", tries, due, f"{message}; will be tried again"
-
-
-def may_succeed_later(outcome: Outcome, exit_code: int | None) -> bool:
-    """Whether the same task may succeed when run again.
-
-    Exit 75 says so itself; a signal (negative, or 128 and more from a shell) and a lost slot
-    are accidents. Any other exit code would come again, and so would a timeout.
-    """
-    if outcome is Outcome.LOST:
-        return True
-    if outcome is not Outcome.EXITED or exit_code is None:
-        return False
-    return exit_code == EXIT_TRY_AGAIN or exit_code < 0 or 128 < exit_code <= 192

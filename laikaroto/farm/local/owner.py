@@ -21,9 +21,10 @@ from typing import Any
 from laikaroto.errors import write_failure
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.database import claim_host, open_database
-from laikaroto.farm.local.ledger import Ledger, Outcome
-from laikaroto.farm.local.places import result_file, sessions_folder
-from laikaroto.farm.local.processes import is_same_process, kill_marked, start_time
+from laikaroto.farm.local.ledger import Ledger
+from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.places import OWNER_ONLY, result_file, sessions_folder
+from laikaroto.farm.processes import is_same_process, kill_marked, start_time
 
 _LOG = logging.getLogger(__name__)
 _CARD = "supervisor.json"
@@ -47,7 +48,7 @@ def own(state: Path, *, patience_s: float = 0.0, adopt: bool = False) -> Iterato
     claim_host(state, adopt=adopt)
     path = state / "lock"
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
     except OSError as error:
         raise write_failure(path, error) from error
     try:

@@ -23,13 +23,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from laikaroto.farm.bundle import Bundle, read_bundle
-from laikaroto.farm.local.ledger import Outcome
-from laikaroto.farm.local.places import bundle_folder, log_file, result_file, sessions_folder
-from laikaroto.farm.local.processes import MARK, kill_marked, mark
+from laikaroto.errors import LaikarotoError
+from laikaroto.farm.attempt import (
+    close_log,
+    ending_text,
+    environment_of,
+    grace_s,
+    open_log,
+    open_session,
+    start_task,
+    tethered,
+)
+from laikaroto.farm.bundle import check_digest, read_bundle
+from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.places import bundle_folder, log_file, result_file, sessions_folder
 from laikaroto.farm.plan import JobPlan, plan_job
+from laikaroto.farm.processes import kill_marked, mark
 
 HEARTBEAT_S = 5.0
 _PROGRESS_EVERY_S = 0.5
@@ -43,6 +52,7 @@ class Running:
     order: dict[str, Any]
     deadline: float
     ending: Outcome | None = None  # why it was told to stop
+    mercy: float = 0.0  # monotonic time until which it may end by itself then
     reported: float = 0.0
 
     @property
@@ -136,13 +146,18 @@ class Slot:
         if self._running is None:
             return
         if self._running.ending is not None:
-            kill_marked(self._state, self._running.token)
+            if time.monotonic() >= self._running.mercy:
+                kill_marked(self._state, self._running.token)
         elif time.monotonic() > self._running.deadline:
             self._stop(Outcome.TIMEOUT)
 
     def _stop(self, why: Outcome) -> None:
         assert self._running is not None
-        self._running.ending = self._running.ending or why
+        if self._running.ending is None:
+            self._running.ending = why
+            assert self._plan is not None
+            grace = grace_s(self._plan[1], str(self._running.order["step"]))
+            self._running.mercy = time.monotonic() + grace
         try:
             self._session.cancel_action()
         except RuntimeError:
@@ -154,63 +169,46 @@ class Slot:
         self._running = Running(order=order, deadline=time.monotonic() + order["timeout_s"])
         try:
             self._open_log(order)
-            plan = self._plan_of(order["job"])
+            plan = self._plan_of(order["job"], order["digest"])
             self._open_session(order["job"], plan)
-            step = next(step for step in plan.job.steps if step.name == order["step"])
-            self._session.run_task(
-                step_script=step.script,
-                task_parameter_values=_task_values(step, order["parameters"]),
-                os_env_vars=_environment(self._state, order),
-                log_task_banner=False,
-                step_name=step.name,
-            )
+            start_task(
+                self._session, plan, order["step"], order["parameters"],
+                environment_of(
+                    mark=mark(self._state, order["token"]), attempt=order["attempt"],
+                    threads=order["threads"],
+                ),
+            )  # fmt: skip
+        except LaikarotoError as error:  # the bundle was changed or damaged
+            self._finish(Outcome.EXITED, error.exit_code, str(error))
         except Exception as error:  # whatever it is, the task ends and the slot lives
             logging.getLogger(__name__).exception("task could not be started")
             self._finish(Outcome.LOST, None, f"could not be started: {error}")
 
-    def _plan_of(self, job: str) -> JobPlan:
+    def _plan_of(self, job: str, digest: str) -> JobPlan:
         if self._plan is None or self._plan[0] != job:
-            bundle = read_bundle(bundle_folder(self._state, job))
-            self._plan = (job, plan_job(tethered(bundle), where=f"job {job}"))
+            folder = bundle_folder(self._state, job)
+            if digest:
+                check_digest(folder, digest)
+            self._plan = (job, plan_job(tethered(read_bundle(folder)), where=f"job {job}"))
         return self._plan[1]
 
     def _open_session(self, job: str, plan: JobPlan) -> None:
-        from openjd.model import RevisionExtensions, SpecificationRevision
-        from openjd.sessions import Session, SessionState
+        from openjd.sessions import SessionState
 
         if self._session is not None:
             if self._session.state is SessionState.READY and self._session_job == job:
                 return
             self._session.cleanup()
         self._session_job = job
-        self._session = Session(
-            session_id=job,
-            job_parameter_values=plan.values,
-            callback=self._on_action,
-            session_root_directory=self._folder,
-            revision_extensions=RevisionExtensions(
-                spec_rev=SpecificationRevision.v2023_09,
-                supported_extensions=list(plan.extensions),
-            ),
-        )
+        self._session = open_session(job, plan, folder=self._folder, callback=self._on_action)
 
     def _open_log(self, order: dict[str, Any]) -> None:
-        from openjd.sessions import LOG
-
-        path = log_file(self._state, order["job"], order["step"], order["index"], order["attempt"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = logging.FileHandler(path, mode="w", encoding="utf-8")
-        self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        self._log.addFilter(_readable)
-        LOG.addHandler(self._log)
-        LOG.setLevel(logging.INFO)
-        LOG.propagate = False
-        LOG.info(
-            "job %s, step %s, task %d, attempt %d, %s",
-            order["job"], order["step"], order["index"], order["attempt"],
-            ", ".join(f"{key}={value}" for key, value in order["parameters"].items())
-            or "no parameters",
-        )  # fmt: skip
+        job, step, index, attempt = (order[key] for key in ("job", "step", "index", "attempt"))
+        values = ", ".join(f"{key}={value}" for key, value in order["parameters"].items())
+        self._log = open_log(
+            log_file(self._state, job, step, index, attempt),
+            f"job {job}, step {step}, task {index}, attempt {attempt}, {values or 'no parameters'}",
+        )
 
     def _follow(self, status: Any) -> None:
         """React to what OpenJD says of the running action."""
@@ -238,18 +236,16 @@ class Slot:
         elif status.state is ActionState.TIMEOUT:
             self._finish(Outcome.TIMEOUT, code, "ran longer than its template allows")
         else:
-            self._finish(Outcome.EXITED, code or 0, _ending(status))
+            self._finish(Outcome.EXITED, code or 0, ending_text(status))
 
     def _finish(self, outcome: Outcome, exit_code: int | None, message: str) -> None:
         """Write the result record, then tell the supervisor."""
-        from openjd.sessions import LOG
-
         assert self._running is not None
         order, self._running = self._running.order, None
         if self._log is not None:
-            LOG.info("task %s", message or ("done" if exit_code == 0 else outcome.value))
-            LOG.removeHandler(self._log)
-            self._log.close()
+            close_log(
+                self._log, f"task {message or ('done' if exit_code == 0 else outcome.value)}"
+            )
             self._log = None
         record = {"outcome": outcome.value, "exit_code": exit_code, "message": message}
         path = result_file(
@@ -268,78 +264,6 @@ class Slot:
             kill_marked(self._state, self._running.token)
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)  # OpenJD's threads must not keep a slot alive whose supervisor is gone
-
-
-def tethered(bundle: Bundle) -> Bundle:
-    """The same job with every command started through ``setpriv --pdeathsig`` where there is one.
-
-    Then Linux itself kills a payload whose slot is killed with -9.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return bundle
-    template = yaml.safe_load(bundle.template)
-    for step in template["steps"]:
-        action = step["script"]["actions"]["onRun"]
-        rest = action.get("args") or ()
-        action["args"] = ["--pdeathsig", "KILL", "--", action["command"], *rest]
-        action["command"] = setpriv
-    return Bundle(
-        template=yaml.safe_dump(template, sort_keys=False),
-        parameters=bundle.parameters,
-        settings=bundle.settings,
-    )
-
-
-def _task_values(step: Any, parameters: dict[str, str]) -> dict[str, Any]:
-    from openjd.model import ParameterValue, ParameterValueType
-
-    if step.parameterSpace is None:
-        return {}
-    definitions = step.parameterSpace.taskParameterDefinitions
-    return {
-        name: ParameterValue(type=ParameterValueType(definitions[name].type.value), value=value)
-        for name, value in parameters.items()
-    }
-
-
-def _environment(state: Path, order: dict[str, Any]) -> dict[str, str]:
-    """What a task finds in its environment besides the supervisor's own."""
-    threads = str(order["threads"])
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LAIKAROTO_THREADS")
-    return {
-        **dict.fromkeys(names, threads),
-        "LAIKAROTO_ATTEMPT": str(order["attempt"]),
-        "PYTHONUNBUFFERED": "1",
-        MARK: mark(state, order["token"]),
-    }
-
-
-def _ending(status: Any) -> str:
-    """One line that says how a payload ended."""
-    code = status.exit_code or 0
-    if code == 0:
-        return status.status_message or ""
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{how}: {status.fail_message}" if status.fail_message else how
-
-
-def _readable(record: logging.LogRecord) -> bool:
-    """Keep all a payload prints; of OpenJD's own lines leave out banners and versions."""
-    from openjd.sessions import LogContent
-
-    content = getattr(record, "openjd_log_content", None)
-    if content is not None and LogContent.COMMAND_OUTPUT in content:
-        return True
-    text = record.getMessage()
-    return bool(text.strip("=- ")) and not text.startswith(_NOISE)
-
-
-_NOISE = (
-    "----", "Command started", "Deleting working", "Initializing Open", "Installed at:",
-    "Output:", "Parameter values:", "Phase:", "Platform:", "Process pid", "Python ",
-    "Running command", "Session Cleanup", "Session Working", "Session's Embedded", "openjd.",
-)  # fmt: skip
 
 
 def main() -> None:

@@ -24,10 +24,11 @@ from laikaroto.config import QueueConfig, parse_duration
 from laikaroto.errors import FarmError
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
-from laikaroto.farm.local.ledger import Ledger, Outcome, Work
+from laikaroto.farm.local.ledger import Ledger, Work
 from laikaroto.farm.local.owner import own, read_card, remove_card, write_card
-from laikaroto.farm.local.places import sessions_folder
-from laikaroto.farm.local.processes import MARK, kill_marked, mark
+from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.places import sessions_folder
+from laikaroto.farm.processes import MARK, kill_marked, mark
 
 _LOG = logging.getLogger("laikaroto.farm")
 POLL_S = 0.1
@@ -226,7 +227,7 @@ class Supervisor:
                 slot, kind="run", token=work.token, job=work.job, step=work.step,
                 index=work.index, attempt=work.attempt, parameters=json.loads(work.parameters),
                 threads=capacity.threads_for(work.requirements.cpus),
-                timeout_s=parse_duration(self.queue.task_timeout),
+                timeout_s=parse_duration(self.queue.task_timeout), digest=work.digest,
             )  # fmt: skip
 
     def _fitting(self, ledger: Ledger, capacity: Capacity) -> Work | None:

@@ -1,0 +1,38 @@
+"""Keeping secrets of the environment out of logs.
+
+A payload, or a library in it, may print what it finds in its environment. Values of variables
+whose names say that they are secret are masked before a line reaches a log file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+_SECRET = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY|AUTH(?!OR)",
+    re.IGNORECASE,
+)
+_SHORTEST = 6  # a shorter value would mask ordinary words and is no secret
+MASK = "(masked)"
+
+
+def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Values to mask, longest first; of this process's environment by default."""
+    found = os.environ if environment is None else environment
+    values = {
+        line
+        for name, value in found.items()
+        if _SECRET.search(name)
+        for line in value.splitlines()
+        if len(line) >= _SHORTEST and not line.startswith("/")  # a path names a file, no secret
+    }
+    return tuple(sorted(values, key=len, reverse=True))
+
+
+def masked(text: str, values: tuple[str, ...]) -> str:
+    """The text with every one of the values replaced."""
+    for value in values:
+        text = text.replace(value, MASK)
+    return text
