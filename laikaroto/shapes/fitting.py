@@ -26,7 +26,9 @@ _LOOSE_COST = 0.002  # where nothing else helps
 _OFF_COST = 1.0  # a point that leaves the contour by 1 px
 _TURN_COST = 1e-3
 _LENGTH_COST = 1e-3
-_SHORTEST, _LONGEST = 0.02, 1.5  # of a stretch's chord: how long a tangent may be
+# How long a tangent may be, of its stretch. A half circle needs 0.4, a hairpin 0.67; longer ones
+# run past the next point and back, which no place of the contour would tell.
+_SHORTEST, _LONGEST = 0.02, 0.8
 _ON_CORNER_PX = 1e-3
 
 
