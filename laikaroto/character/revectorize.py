@@ -457,11 +457,14 @@ def _fit(
     off = deviation(match.contour, points)
     broken = corners | _beside_turns(match.contour, along)
     for free in (corners, broken):
-        for places, reach in ((match.contour.corners, _NEAR), (match.bends, _FAR)):
+        for places, reach in (
+            (match.contour.corners, _NEAR), (match.bends, _FAR), (match.contour.corners, _FAR)
+        ):  # fmt: skip
             if off[1] <= TOLERANCE_PX or not free.any():
                 continue
             sharp = Match(contour=match.contour, along=along, cost=0.0, bends=places)
-            other = fit_spline(match.contour, snap(sharp, free, reach=reach).along, free)
+            snapped = snap(sharp, free, reach=reach, apart=reach == _NEAR)
+            other = fit_spline(match.contour, snapped.along, free)
             if (other_off := deviation(match.contour, other))[1] < off[1]:
                 points, off = other, other_off
     return points, off

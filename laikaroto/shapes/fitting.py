@@ -76,7 +76,11 @@ def _rounds(
     best, best_worst = state, np.inf
     for _ in range(rounds):
         feet = _find_feet(contour, state)
-        worst = float(np.hypot(feet.off, feet.beside).max())
+        # Places of the contour do not tell of a point that sticks out between them.
+        worst = max(
+            float(np.hypot(feet.off, feet.beside).max()),
+            float(np.abs(_off_contour(contour, state)).max()),
+        )
         if worst < best_worst:
             best, best_worst = state, worst
         if worst < _GOOD_PX:
@@ -253,6 +257,7 @@ def _improve(
     moved = state.along - state.first
     pull = np.zeros((count, local.shape[2]))
     pull[:, 0] = cost[:, 0] * moved
+    pull[:, 1] = cost[:, 1] * _off_contour(contour, state)
     matrix = slope.T @ slope + np.diag(cost.reshape(-1))
     step = -np.linalg.solve(matrix, slope.T @ off + pull.reshape(-1)).reshape(count, -1)
     spans = _spans(contour, state.along)
@@ -294,6 +299,12 @@ def _freedoms(
     cost[:, 2] = cost[:, 3] = _TURN_COST * np.maximum(reach, 1.0) ** 2
     cost[:, 4] = cost[:, 5] = _LENGTH_COST
     return local, cost
+
+
+def _off_contour(contour: Contour, state: _State) -> FloatArray:
+    """How far each point lies to the left of its place on the contour, (N,) px."""
+    left = _left(contour.direction(state.along))
+    return np.asarray(((state.points[:, :2] - contour.at(state.along)) * left).sum(axis=1))
 
 
 def _held(contour: Contour, along: FloatArray, free: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -176,7 +176,10 @@ def test_a_template_made_from_contours_holds_them_with_few_points() -> None:
 
 
 def test_given_numbers_of_points_are_kept_and_what_would_do_is_said() -> None:
-    result = make_template(artist_shots(few_poses()), counts={"mouth": 2, "eye_L": 7})
+    # two corners hold this mouth within 0.5 px, but not within 0.1 px
+    result = make_template(
+        artist_shots(few_poses()), counts={"mouth": 2, "eye_L": 7}, tolerance_px=0.1
+    )
     counts = {form.name: form.count for form in result.shapes}
     assert counts["mouth"] == 2 and counts["eye_L"] == 7
     assert list(result.enough_points) == ["mouth"]
@@ -216,3 +219,42 @@ def test_styles_are_the_same_curve() -> None:
             other = drawn(true, closed=form.closed, style=style)
             a, b = (Contour.of(p, closed=form.closed) for p in (true, other))
             assert a.length == pytest.approx(b.length, rel=1e-3)
+
+
+def test_a_sharp_turn_that_only_one_frame_has_is_followed_there() -> None:
+    """The template's middle of the seam is smooth; on one frame the artist broke it."""
+    shots = artist_shots(few_poses())
+    seam = shots["aa020"]["seam"].frames[1003].copy()
+    middle = len(seam) // 2
+    seam[middle, :2] += (0.0, 25.0)
+    seam[middle, 2:] = (seam[middle - 1, :2] - seam[middle, :2]).tolist() + (
+        seam[middle + 1, :2] - seam[middle, :2]
+    ).tolist()
+    seam[middle, 2:] /= 3
+    result = revectorize(with_frame(shots, "aa020", "seam", 1003, seam), FORMS, MARK)
+    assert result.left_out == ()
+    report = next(r for r in result.reports if (r.shot, r.shape) == ("aa020", "seam"))
+    assert report.max_px < 0.5, report
+    broken = {f: _most_broken(p) for f, p in result.splines["aa020"]["seam"].items()}
+    assert broken.pop(1003) > 40
+    assert max(broken.values()) < 1
+
+
+def _most_broken(points: np.ndarray) -> float:
+    """Largest turn of a point between the ends, degrees."""
+    into, out = -points[1:-1, 2:4], points[1:-1, 4:6]
+    cross = into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0]
+    return float(np.degrees(np.abs(np.arctan2(cross, (into * out).sum(axis=1)))).max())
+
+
+def test_a_corner_that_is_flat_on_the_marked_frame_is_found_on_the_others() -> None:
+    mark = {name: points.copy() for name, points in MARK[0].items()}
+    eye = mark["eye_L"]
+    along = eye[2, 4:6] - eye[2, 2:4]
+    along /= np.linalg.norm(along)
+    eye[2, 2:4], eye[2, 4:6] = -8 * along, 8 * along  # drawn round here
+    forms = marked_forms(mark, CLOSED)
+    assert {form.name: form.corners for form in forms}["eye_L"] == (0,)
+    result = revectorize(artist_shots(few_poses()), forms, [mark], more_corners=True)
+    found = {form.name: form.corners for form in result.shapes}
+    assert found == {form.name: form.corners for form in FORMS}
