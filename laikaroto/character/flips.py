@@ -29,9 +29,10 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
 
     Every frame of every shot votes: whether the left one of a pair lies left or right of the
     other, which way an open shape runs along the line it mostly lies on, whether a closed one
-    runs clockwise. What most frames do is right. The roll of the puppet is taken out first, by the points that no
-    exchange of names can move (unpaired points, middles of pairs), so a puppet that hangs
-    upside down is not accused. Only visible things count; those seen edge-on do not.
+    runs clockwise. What most frames do is right. The roll of the puppet is taken out first, by
+    the points that no exchange of names can move (unpaired points, middles of pairs), so a
+    puppet that hangs upside down is not accused. Only visible things count; those seen edge-on
+    do not.
 
     Args:
         rotos: ground truth of all shots of one character.

@@ -13,7 +13,7 @@ writes each contour as a spline through them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,8 @@ def revectorize(
         shapes: forms of the template.
         marked: frames with the template's own points, (N, 6) by shape. Each shape has to be on
             at least one of them.
+        more_corners: whether points that are sharp on most frames become corners of the template
+            too: on a marked frame that shows an eye from the side its corner may be flat.
 
     Raises:
         TruthError: a shape is marked on no frame, or with another number of points.
@@ -158,7 +160,7 @@ def _with_corners(
     most = np.flatnonzero(sharp >= _CORNER_SHARE * len(matches))
     ends = set() if form.closed else {0, form.count - 1}
     corners = tuple(sorted({*form.corners, *(int(i) for i in most)} - ends))
-    return replace(form, corners=corners)
+    return form.model_copy(update={"corners": corners})
 
 
 def marked_forms(
@@ -327,7 +329,7 @@ def _sharp(contour: Contour, along: FloatArray) -> NDArray[np.bool_]:
 
 
 def _turns(points: FloatArray) -> FloatArray:
-    """Degrees between the tangents of each point (N, 6), 0 where they are in one line or nothing."""
+    """Degrees between the tangents of each point (N, 6); 0: in one line, or there are none."""
     into, out = -points[:, 2:4], points[:, 4:6]
     sizes = np.linalg.norm(into, axis=1) * np.linalg.norm(out, axis=1)
     cosines = np.divide((into * out).sum(axis=1), sizes, out=np.ones(len(sizes)), where=sizes > 0)
