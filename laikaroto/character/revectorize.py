@@ -158,7 +158,7 @@ def _with_corners(
         near = gap[nearest, np.arange(len(contour.corners))] <= window
         sharp[np.unique(nearest[near])] += 1
     most = np.flatnonzero(sharp >= _CORNER_SHARE * len(matches))
-    ends = set() if form.closed else {0, form.count - 1}
+    ends: set[int] = set() if form.closed else {0, form.count - 1}
     corners = tuple(sorted({*form.corners, *(int(i) for i in most)} - ends))
     return form.model_copy(update={"corners": corners})
 

@@ -221,30 +221,18 @@ def test_styles_are_the_same_curve() -> None:
             assert a.length == pytest.approx(b.length, rel=1e-3)
 
 
-def test_a_sharp_turn_that_only_one_frame_has_is_followed_there() -> None:
-    """The template's middle of the seam is smooth; on one frame the artist broke it."""
-    shots = artist_shots(few_poses())
-    seam = shots["aa020"]["seam"].frames[1003].copy()
-    middle = len(seam) // 2
-    seam[middle, :2] += (0.0, 25.0)
-    seam[middle, 2:] = (seam[middle - 1, :2] - seam[middle, :2]).tolist() + (
-        seam[middle + 1, :2] - seam[middle, :2]
-    ).tolist()
-    seam[middle, 2:] /= 3
-    result = revectorize(with_frame(shots, "aa020", "seam", 1003, seam), FORMS, MARK)
+def test_smooth_points_are_broken_where_the_artist_drew_a_sharp_turn() -> None:
+    """The template calls this kite's points smooth, and smooth ones are far off its corners."""
+    kite = polygon([(100, 100), (300, 120), (320, 300), (90, 280)])
+    frames = {1001 + f: kite + [4.0 * f, 0, 0, 0, 0, 0] for f in range(3)}
+    shape = ArtistShape(name="kite", closed=True, keys=tuple(frames), frames=frames)
+    form = FORMS[0].model_copy(update={"name": "kite", "count": 4, "corners": ()})
+    result = revectorize({"aa010": {"kite": shape}}, [form], [{"kite": kite}])
     assert result.left_out == ()
-    report = next(r for r in result.reports if (r.shot, r.shape) == ("aa020", "seam"))
-    assert report.max_px < 0.5, report
-    broken = {f: _most_broken(p) for f, p in result.splines["aa020"]["seam"].items()}
-    assert broken.pop(1003) > 40
-    assert max(broken.values()) < 1
-
-
-def _most_broken(points: np.ndarray) -> float:
-    """Largest turn of a point between the ends, degrees."""
-    into, out = -points[1:-1, 2:4], points[1:-1, 4:6]
-    cross = into[:, 0] * out[:, 1] - into[:, 1] * out[:, 0]
-    return float(np.degrees(np.abs(np.arctan2(cross, (into * out).sum(axis=1)))).max())
+    (report,) = result.reports
+    assert report.frames == (1001, 1002, 1003) and report.max_px < 0.1
+    for frame, points in result.splines["aa010"]["kite"].items():
+        assert points[:, :2] == pytest.approx(frames[frame][:, :2], abs=0.5)
 
 
 def test_a_corner_that_is_flat_on_the_marked_frame_is_found_on_the_others() -> None:
