@@ -26,9 +26,7 @@ _FEW_DIMENSIONS = 3  # in-plane pose: what a few frames can say
 _ROUNDS, _LAST_ROUNDS = 10, 20
 _LASTING = 0.75  # of the frames have to show a bend for it to be a place
 # One shot hardly turns the head: what its frames have in common is then more than pose and
-# expression, and settling would let all of them slide together away from the marked one
-# (measured: 2.7 px before, 3.7-5.5 px after on ten frames of one shot; 5.1 px and 1.6 px on 62
-# frames of six).
+# expression, and settling would let all of them slide together away from the marked one.
 _TELLING_FRAMES, _TELLING_SHOTS = 30, 4
 _FEW_FRAMES = 8  # below, other shapes do not say where one is to be expected
 
@@ -37,6 +35,10 @@ _MOST_STRETCH = 2.2
 _MOST_APART = 0.15  # of the head's size, from where the other shapes put it
 _MOST_COST = (0.8, 0.55, 0.4)  # what is expected is known better each time
 _MOST_COST_FEW = 2.0
+# Of the length a shape usually has. One as large as that misleads all others of its frame about
+# where they are to be expected, so it goes first.
+_FAR_TOO_LONG = 4.0
+_FEW_TO_TELL = 3  # frames and shapes, for that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +84,12 @@ def carry(
         corners: for each shape, (P,) which stations are corners.
     """
     names = tuple(sorted(corners))
+    drawings, left_out = _without_giants(drawings)
     window = _WINDOW * head_size(drawings)
     roots = [i for i, matches in enumerate(known) if matches]
     anchors = {name: _anchors(name, corners[name], known, window) for name in names}
     found = chain(drawings, known, anchors=anchors, window_px=window)
     anchors = {name: _lasting(anchors[name], corners[name], found, name) for name in names}
-    left_out: list[LeftOut] = []
     drawn = sum(bool(matches) for matches in found)
     telling = drawn >= _TELLING_FRAMES and (
         len({drawing.shot for drawing in drawings}) >= _TELLING_SHOTS or len(roots) > 1
@@ -121,6 +123,33 @@ def carry(
         slide = _settle(found, anchors, roots, _LAST_ROUNDS)
     left_out.sort(key=lambda item: (item.shot, item.shape, item.frame))
     return Carried(matches=found, slide_px=slide, left_out=tuple(left_out), names=names)
+
+
+def _without_giants(
+    drawings: Sequence[Drawing],
+) -> tuple[list[Drawing], list[LeftOut]]:
+    """Drawings without contours far too long for their frame, by the usual lengths of all."""
+    names = sorted({name for drawing in drawings for name in drawing.contours})
+    lengths = np.full((len(drawings), len(names)), np.nan)
+    for f, drawing in enumerate(drawings):
+        for name, contour in drawing.contours.items():
+            lengths[f, names.index(name)] = contour.length
+    usual = np.nanmedian(lengths, axis=0)
+    slack = 0.05 * head_size(drawings)
+    kept, left_out = [], []
+    for drawing, row in zip(drawings, lengths, strict=True):
+        there = np.isfinite(row)
+        contours = dict(drawing.contours)
+        if len(drawings) >= _FEW_TO_TELL and there.sum() >= _FEW_TO_TELL:
+            expected = usual * np.median(row[there] / usual[there])  # the head's size on the frame
+            excess = (row + slack) / (expected + slack) / _FAR_TOO_LONG
+            for i in np.flatnonzero(there & (excess > 1.0)):
+                text = f"is {row[i]:.0f} px long, {expected[i]:.0f} px were to be expected"
+                left_out.append(LeftOut(shot=drawing.shot, shape=names[i], frame=drawing.frame,
+                                        reason=text, excess=float(excess[i])))  # fmt: skip
+                del contours[names[i]]
+        kept.append(replace(drawing, contours=contours))
+    return kept, left_out
 
 
 def _anchors(

@@ -168,12 +168,16 @@ def _usual_turning(drawings: Sequence[Drawing]) -> dict[tuple[str, str], float]:
     return {key: float(np.sign(value)) for key, value in total.items()}
 
 
-def snap(match: Match, anchors: NDArray[np.bool_]) -> Match:
+def snap(
+    match: Match, anchors: NDArray[np.bool_], *, reach: float = _REACH, apart: bool = True
+) -> Match:
     """Put stations that are bends onto the contour's own, where one is near.
 
     Args:
         match: stations of one contour.
         anchors: (P,) which of them are bends.
+        reach: of the contour's length, how far a bend may be from its station.
+        apart: whether none goes further than half of the way to the next bend's station.
 
     Returns:
         The match; stations between two bends are moved along in proportion.
@@ -188,13 +192,13 @@ def snap(match: Match, anchors: NDArray[np.bool_]) -> Match:
     at = along[which]
     if contour.closed:  # as often round as the stations may lie
         there = (there + contour.length * np.arange(-1, 3)[:, None]).reshape(-1)
-    reach = np.full(len(which), _REACH * contour.length)
-    if len(which) > 1:
-        apart = np.diff(at, append=at[0] + contour.length if contour.closed else np.inf)
-        reach = np.minimum(reach, np.minimum(apart, np.roll(apart, 1)) / 2)
+    within = np.full(len(which), reach * contour.length)
+    if apart and len(which) > 1:
+        room = np.diff(at, append=at[0] + contour.length if contour.closed else np.inf)
+        within = np.minimum(within, np.minimum(room, np.roll(room, 1)) / 2)
     gaps = np.abs(there[:, None] - at)
     shift = np.zeros(len(which))
-    free = gaps <= reach
+    free = gaps <= within
     while free.any():
         i, j = np.unravel_index(int(np.where(free, gaps, np.inf).argmin()), gaps.shape)
         shift[j] = there[i] - at[j]

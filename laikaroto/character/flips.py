@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,10 +28,11 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
     """Find left and right exchanged, and shapes drawn in the opposite sense.
 
     Every frame of every shot votes: whether the left one of a pair lies left or right of the
-    other, whether an open shape runs left or right, whether a closed one runs clockwise. What
-    most frames do is right. The roll of the puppet is taken out first, by the points that no
-    exchange of names can move (unpaired points, middles of pairs), so a puppet that hangs
-    upside down is not accused. Only visible things count; those seen edge-on do not.
+    other, which way an open shape runs along the line it mostly lies on, whether a closed one
+    runs clockwise. What most frames do is right. The roll of the puppet is taken out first, by
+    the points that no exchange of names can move (unpaired points, middles of pairs), so a
+    puppet that hangs upside down is not accused. Only visible things count; those seen edge-on
+    do not.
 
     Args:
         rotos: ground truth of all shots of one character.
@@ -40,7 +42,8 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
     ]
     pairs = left_right_pairs({name for _, _, centres in views for name in centres})
     turns = _rolls([centres for _, _, centres in views], pairs)
-    votes: dict[tuple[str, str], list[tuple[str, int, float]]] = {}
+    votes: dict[tuple[str, str], list[_Vote]] = {}
+    runs: dict[str, list[_Run]] = {}
     by_shot = {roto.shot: roto for roto in rotos}
     for (shot, frame, centres), turn in zip(views, turns, strict=True):
         for left, right in pairs:
@@ -50,11 +53,59 @@ def check_flips(rotos: Sequence[Roto]) -> list[TruthFault]:
         for name, shape in by_shot[shot].shapes.items():
             value = shape.frames.get(frame)
             # On a turned head the hidden end of an open shape bends back behind the visible one.
-            if value is not None and _seen(value) and (shape.closed or _ends_seen(value)):
-                kind = "closed" if shape.closed else "open"
-                sense = _sense(value.points, closed=shape.closed, turn=turn)
-                votes.setdefault((name, kind), []).append((shot, frame, sense))
+            if value is None or not _seen(value):
+                continue
+            if shape.closed:
+                area = _signed_area(value.points)
+                votes.setdefault((name, "closed"), []).append((shot, frame, area))
+            elif _ends_seen(value):
+                run = _Run(shot=shot, frame=frame, points=value.points,
+                           ahead=_ahead(value.points, turn))  # fmt: skip
+                runs.setdefault(name, []).append(run)
+    votes |= {(name, "open"): _along_their_line(cast) for name, cast in runs.items()}
     return [fault for (name, kind), cast in votes.items() for fault in _outvoted(name, kind, cast)]
+
+
+_Vote = tuple[str, int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """An open shape on one frame: its points, and its end from its start on the unrolled head."""
+
+    shot: str
+    frame: int
+    points: FloatArray
+    ahead: FloatArray
+
+
+def _along_their_line(runs: Sequence[_Run]) -> list[_Vote]:
+    """How far each frame's shape runs along the line on which start and end mostly lie, px.
+
+    Files do not always say that an end is hidden: behind a turned head it may lie on the other
+    side of the start. So a run is measured along the direction that all frames share, and
+    frames that follow on each other without a jump from end to start have one vote together.
+    """
+    line = np.linalg.svd(np.stack([run.ahead for run in runs]), full_matrices=False)[2][0]
+    stretches: list[list[_Run]] = []
+    for run in runs:
+        if stretches and _goes_on(stretches[-1][-1], run):
+            stretches[-1].append(run)
+        else:
+            stretches.append([run])
+    found = []
+    for stretch in stretches:
+        along = float(np.mean([run.ahead @ line for run in stretch]))
+        found += [(run.shot, run.frame, along) for run in stretch]
+    return found
+
+
+def _goes_on(one: _Run, other: _Run) -> bool:
+    """Whether the other is nearer to the one as it is than turned from end to start."""
+    if one.shot != other.shot or one.points.shape != other.points.shape:
+        return False
+    a, b = (run.points[:, :2] - run.points[:, :2].mean(axis=0) for run in (one, other))
+    return bool(np.linalg.norm(a - b) <= np.linalg.norm(a - b[::-1]))
 
 
 _FLIPS = {
@@ -64,7 +115,7 @@ _FLIPS = {
 }
 
 
-def _outvoted(name: str, kind: str, cast: list[tuple[str, int, float]]) -> Iterator[TruthFault]:
+def _outvoted(name: str, kind: str, cast: list[_Vote]) -> Iterator[TruthFault]:
     usual = float(np.median([abs(value) for _, _, value in cast]))
     telling = [vote for vote in cast if abs(vote[2]) > _TELLING_SHARE * usual]
     right = 1.0 if sum(np.sign(value) for _, _, value in telling) >= 0 else -1.0
@@ -148,9 +199,13 @@ def _across(reference: Mapping[str, FloatArray], points: Mapping[str, FloatArray
     return np.array([np.cos(turn), np.sin(turn)])
 
 
-def _sense(points: FloatArray, *, closed: bool, turn: FloatArray) -> float:
-    """Signed area of a closed shape, px²; how far an open one runs across, px."""
-    if not closed:
-        return float((points[-1, :2] - points[0, :2]) @ turn)
+def _ahead(points: FloatArray, turn: FloatArray) -> FloatArray:
+    """From start to end of an open shape, (2,) px across and down the unrolled head."""
+    ahead = points[-1, :2] - points[0, :2]
+    return np.array([ahead @ turn, ahead @ [-turn[1], turn[0]]])
+
+
+def _signed_area(points: FloatArray) -> float:
+    """Of a closed shape, px²; positive is clockwise on screen."""
     x, y = sample(points, closed=True, per_segment=4).T
     return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)

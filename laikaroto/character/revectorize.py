@@ -36,6 +36,10 @@ _BETWEEN = 6  # stations from one marked point to the next
 _MADE = 72  # stations of a shape nobody marked
 _TANGLED = 0.06  # of a shape's box: a loop of this size is no closed lid
 _CORNER_SHARE = 0.6  # of the frames have to turn sharply for a point to be a corner
+# On a marked frame the points are the artist's own: tangents that are not in one line were broken
+# on purpose. Contours that are carried may have been cut and rounded on the way.
+_BROKEN_DEG = 8.0
+_NEAR, _FAR = 0.04, 0.12  # of the length: how far a corner may have slid from where it turns
 _TRIES = 4  # points more, where a made template does not reach its tolerance at first
 _MOST_OFF = 0.01  # of the head's size: a curve further off than this is not the artist's
 _MARKED = "*"  # no shot can have this name
@@ -89,7 +93,11 @@ Shots = Mapping[str, Mapping[str, ArtistShape]]
 
 
 def revectorize(
-    shots: Shots, shapes: Sequence[ShapeTemplate], marked: Sequence[Mapping[str, FloatArray]]
+    shots: Shots,
+    shapes: Sequence[ShapeTemplate],
+    marked: Sequence[Mapping[str, FloatArray]],
+    *,
+    more_corners: bool = False,
 ) -> Revectorized:
     """Carry contours onto points that are marked on some frames.
 
@@ -98,6 +106,8 @@ def revectorize(
         shapes: forms of the template.
         marked: frames with the template's own points, (N, 6) by shape. Each shape has to be on
             at least one of them.
+        more_corners: whether points that are sharp on most frames become corners of the template
+            too: on a marked frame that shows an eye from the side its corner may be flat.
 
     Raises:
         TruthError: a shape is marked on no frame, or with another number of points.
@@ -127,18 +137,43 @@ def revectorize(
     everything = [*roots, *drawings]
     carried = carry(everything, [*known, *({} for _ in drawings)], corners=corners)
     keep = {name: np.arange(form.count) * _BETWEEN for name, form in forms.items()}
+    if more_corners:
+        window = 0.016 * head_size(drawings)
+        forms = {n: _with_corners(form, carried, keep[n], window) for n, form in forms.items()}
     return _write(everything, carried, tuple(forms.values()), keep, left_out, {})
+
+
+def _with_corners(
+    form: ShapeTemplate, carried: Carried, stations: NDArray[np.int64], window: float
+) -> ShapeTemplate:
+    """A form whose corners are its own and those points by which most contours turn sharply."""
+    matches = [found[form.name] for found in carried.matches if form.name in found]
+    sharp = np.zeros(form.count)
+    for match in matches:
+        contour = match.contour
+        gap = np.abs(np.mod(match.along[stations], contour.length)[:, None] - contour.corners)
+        if contour.closed:
+            gap = np.minimum(gap, contour.length - gap)
+        nearest = gap.argmin(axis=0)  # each corner of the contour speaks for one point
+        near = gap[nearest, np.arange(len(contour.corners))] <= window
+        sharp[np.unique(nearest[near])] += 1
+    most = np.flatnonzero(sharp >= _CORNER_SHARE * len(matches))
+    ends: set[int] = set() if form.closed else {0, form.count - 1}
+    corners = tuple(sorted({*form.corners, *(int(i) for i in most)} - ends))
+    return form.model_copy(update={"corners": corners})
 
 
 def marked_forms(
     points: Mapping[str, FloatArray], closed: Mapping[str, bool]
 ) -> list[ShapeTemplate]:
-    """Forms of shapes as one marked frame (N, 6) by shape has them; sharp points are corners."""
+    """Forms of shapes as one marked frame (N, 6) by shape has them; broken points are corners."""
     forms = []
     for name, values in sorted(points.items()):
         contour = Contour.of(values, closed=closed[name])
-        sharp = _sharp(contour, contour.knots)
-        corners = tuple(int(i) for i in np.flatnonzero(sharp))
+        broken = (_turns(values) >= _BROKEN_DEG) | _sharp(contour, contour.knots)
+        if not closed[name]:
+            broken[[0, -1]] = False
+        corners = tuple(int(i) for i in np.flatnonzero(broken))
         forms.append(
             ShapeTemplate(name=name, closed=closed[name], count=len(values), corners=corners)
         )
@@ -293,6 +328,14 @@ def _sharp(contour: Contour, along: FloatArray) -> NDArray[np.bool_]:
     return np.asarray(gap.min(axis=1) < 1e-6)
 
 
+def _turns(points: FloatArray) -> FloatArray:
+    """Degrees between the tangents of each point (N, 6); 0: in one line, or there are none."""
+    into, out = -points[:, 2:4], points[:, 4:6]
+    sizes = np.linalg.norm(into, axis=1) * np.linalg.norm(out, axis=1)
+    cosines = np.divide((into * out).sum(axis=1), sizes, out=np.ones(len(sizes)), where=sizes > 0)
+    return np.asarray(np.degrees(np.arccos(np.clip(cosines, -1.0, 1.0))))
+
+
 def _most_usual(drawings: Sequence[Drawing], names: Sequence[str]) -> int:
     """The frame that looks most like all others and has every shape."""
     whole = [i for i, drawing in enumerate(drawings) if set(drawing.contours) == set(names)]
@@ -407,18 +450,36 @@ def _fit(
 ) -> tuple[FloatArray, tuple[float, float]]:
     """A spline through the stations, and how far off it is.
 
-    Where it is off by more than the tolerance, corners that slid away from a sharp turn of the
-    contour are put onto it, if that is better.
+    Where it is off by more than the tolerance, corners that slid away from a sharp turn or a
+    round tip of the contour are put onto it; then smooth points that lie by a sharp turn, too,
+    and are broken on this frame, as the artist drew it. What comes nearest is taken.
     """
     along = match.along[stations]
     points = fit_spline(match.contour, along, corners)
     off = deviation(match.contour, points)
-    if off[1] > TOLERANCE_PX and corners.any():
-        sharp = Match(contour=match.contour, along=along, cost=0.0, bends=match.contour.corners)
-        other = fit_spline(match.contour, snap(sharp, corners).along, corners)
-        if (other_off := deviation(match.contour, other))[1] < off[1]:
-            return other, other_off
+    broken = corners | _beside_turns(match.contour, along)
+    for free in (corners, broken):
+        for places, reach in (
+            (match.contour.corners, _NEAR), (match.bends, _FAR), (match.contour.corners, _FAR)
+        ):  # fmt: skip
+            if off[1] <= TOLERANCE_PX or not free.any():
+                continue
+            sharp = Match(contour=match.contour, along=along, cost=0.0, bends=places)
+            snapped = snap(sharp, free, reach=reach, apart=reach == _NEAR)
+            other = fit_spline(match.contour, snapped.along, free)
+            if (other_off := deviation(match.contour, other))[1] < off[1]:
+                points, off = other, other_off
     return points, off
+
+
+def _beside_turns(contour: Contour, along: FloatArray) -> NDArray[np.bool_]:
+    """(N,) points that are the nearest ones to a sharp turn of their contour."""
+    beside = np.zeros(len(along), dtype=np.bool_)
+    if len(contour.corners):
+        gap = np.abs(np.mod(along, contour.length)[:, None] - contour.corners)
+        gap = np.minimum(gap, contour.length - gap) if contour.closed else gap
+        beside[gap.argmin(axis=0)] = True
+    return beside
 
 
 def _report(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from laikaroto.errors import LaikarotoError, TruthError, UsageError
+from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageError
 
 if TYPE_CHECKING:
     from laikaroto.character.artist_truth import Named
@@ -103,14 +103,11 @@ def is_roto_json(path: Path, form: str) -> bool:
     """Whether a file is, or has to be read as, our own ``roto.json``.
 
     Raises:
-        UsageError: the format is to be told by the name, and no format has such names.
+        UsageError: the format is to be told by name and content, and neither does.
     """
     if form != _AUTO:
         return form == _ROTO_JSON
-    if path.suffix.lower() == ".json":
-        return True
-    _format_of(path, form)
-    return False
+    return _format_of(path, form).name == "json"
 
 
 def carry_files(
@@ -185,17 +182,27 @@ def _parse_count(text: str) -> tuple[str, int]:
 
 def _format_of(path: Path, form: str) -> Format:
     from laikaroto.sidecar.formats.registry import FORMATS
+    from laikaroto.sidecar.formats.sniff import json_format, json_outline
 
     if form != _AUTO:
         return FORMATS[form]
-    fitting = [f for f in FORMATS.values() if f.reads and path.suffix.lower() in f.suffixes]
+    suffix = path.suffix.lower()
+    fitting = [f for f in FORMATS.values() if f.reads and suffix in f.suffixes]
     if len(fitting) == 1:
         return fitting[0]
     names = ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values() if f.reads)
-    raise UsageError(
-        f"{path}: cannot tell its format by its name; say --format, one of roto.json (.json), "
-        f"{names}"
-    )
+    remedy = f"say --format, one of roto.json (.json), {names}"
+    if suffix != ".json":
+        raise UsageError(f"{path}: cannot tell its format by its name; {remedy}")
+    try:
+        found = json_format(path)
+    except SidecarError:
+        return FORMATS["json"]  # missing or damaged: its reader says so, with all other faults
+    if found is None:
+        raise UsageError(
+            f"{path}: cannot tell which format this JSON is of: it {json_outline(path)}; {remedy}"
+        )
+    return FORMATS[found]
 
 
 def _read_files(
@@ -364,7 +371,9 @@ def _carry(
         if options.counts:
             raise UsageError("--points: the marked frame says how many points each shape has")
         closed = {n: s.closed for named in shots.values() for n, s in named.items()}
-        result = revectorize(shots, marked_forms(marked[0], closed), marked)
+        result = revectorize(
+            shots, marked_forms(marked[0], closed), marked, more_corners=True
+        )
     else:
         result = make_template(shots, counts=options.counts, tolerance_px=options.tolerance_px)
     tracks = sorted({name for item in read for name in item.named.tracks})

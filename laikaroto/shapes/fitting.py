@@ -26,7 +26,9 @@ _LOOSE_COST = 0.002  # where nothing else helps
 _OFF_COST = 1.0  # a point that leaves the contour by 1 px
 _TURN_COST = 1e-3
 _LENGTH_COST = 1e-3
-_SHORTEST, _LONGEST = 0.02, 1.5  # of a stretch's chord: how long a tangent may be
+# How long a tangent may be, of its stretch. A half circle needs 0.4, a hairpin 0.67; longer ones
+# run past the next point and back, which no place of the contour would tell.
+_SHORTEST, _LONGEST = 0.02, 0.8
 _ON_CORNER_PX = 1e-3
 
 
@@ -74,7 +76,11 @@ def _rounds(
     best, best_worst = state, np.inf
     for _ in range(rounds):
         feet = _find_feet(contour, state)
-        worst = float(np.hypot(feet.off, feet.beside).max())
+        # Places of the contour do not tell of a point that sticks out between them.
+        worst = max(
+            float(np.hypot(feet.off, feet.beside).max()),
+            float(np.abs(_off_contour(contour, state)).max()),
+        )
         if worst < best_worst:
             best, best_worst = state, worst
         if worst < _GOOD_PX:
@@ -251,6 +257,7 @@ def _improve(
     moved = state.along - state.first
     pull = np.zeros((count, local.shape[2]))
     pull[:, 0] = cost[:, 0] * moved
+    pull[:, 1] = cost[:, 1] * _off_contour(contour, state)
     matrix = slope.T @ slope + np.diag(cost.reshape(-1))
     step = -np.linalg.solve(matrix, slope.T @ off + pull.reshape(-1)).reshape(count, -1)
     spans = _spans(contour, state.along)
@@ -292,6 +299,12 @@ def _freedoms(
     cost[:, 2] = cost[:, 3] = _TURN_COST * np.maximum(reach, 1.0) ** 2
     cost[:, 4] = cost[:, 5] = _LENGTH_COST
     return local, cost
+
+
+def _off_contour(contour: Contour, state: _State) -> FloatArray:
+    """How far each point lies to the left of its place on the contour, (N,) px."""
+    left = _left(contour.direction(state.along))
+    return np.asarray(((state.points[:, :2] - contour.at(state.along)) * left).sum(axis=1))
 
 
 def _held(contour: Contour, along: FloatArray, free: NDArray[np.bool_]) -> NDArray[np.bool_]:

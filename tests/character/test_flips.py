@@ -168,3 +168,30 @@ def test_hidden_things_do_not_count(rotos: list[Roto]) -> None:
         hidden = dataclasses.replace(tracks[name][1005], visible=False)
         tracks[name] = {**tracks[name], 1005: hidden}
     assert check_flips([dataclasses.replace(bad, tracks=tracks), *rotos[1:]]) == []
+
+
+def test_an_end_behind_the_head_that_no_file_calls_hidden_is_no_flip(rotos: list[Roto]) -> None:
+    """Artists' files do not say which points are hidden, so all of them count as visible."""
+    rotos[1] = all_points_visible(rotos[1])
+    assert [str(fault) for fault in check_flips(rotos)] == []
+
+
+def test_a_backwards_frame_is_found_where_no_file_says_what_is_hidden(rotos: list[Roto]) -> None:
+    rotos[1] = reverse(all_points_visible(rotos[1]), "seam_R", [1004])
+    assert [(f.shot, f.what, f.frames) for f in check_flips(rotos)] == [
+        ("tr02", "seam_R", (1004,))
+    ]
+
+
+def all_points_visible(roto: Roto) -> Roto:
+    shapes = {
+        name: dataclasses.replace(
+            shape,
+            frames={
+                f: dataclasses.replace(v, point_visible=np.ones_like(v.point_visible))
+                for f, v in shape.frames.items()
+            },
+        )
+        for name, shape in roto.shapes.items()
+    }
+    return dataclasses.replace(roto, shapes=shapes, tracks={})

@@ -176,7 +176,10 @@ def test_a_template_made_from_contours_holds_them_with_few_points() -> None:
 
 
 def test_given_numbers_of_points_are_kept_and_what_would_do_is_said() -> None:
-    result = make_template(artist_shots(few_poses()), counts={"mouth": 2, "eye_L": 7})
+    # two corners hold this mouth within 0.5 px, but not within 0.1 px
+    result = make_template(
+        artist_shots(few_poses()), counts={"mouth": 2, "eye_L": 7}, tolerance_px=0.1
+    )
     counts = {form.name: form.count for form in result.shapes}
     assert counts["mouth"] == 2 and counts["eye_L"] == 7
     assert list(result.enough_points) == ["mouth"]
@@ -216,3 +219,30 @@ def test_styles_are_the_same_curve() -> None:
             other = drawn(true, closed=form.closed, style=style)
             a, b = (Contour.of(p, closed=form.closed) for p in (true, other))
             assert a.length == pytest.approx(b.length, rel=1e-3)
+
+
+def test_smooth_points_are_broken_where_the_artist_drew_a_sharp_turn() -> None:
+    """The template calls this kite's points smooth, and smooth ones are far off its corners."""
+    kite = polygon([(100, 100), (300, 120), (320, 300), (90, 280)])
+    frames = {1001 + f: kite + [4.0 * f, 0, 0, 0, 0, 0] for f in range(3)}
+    shape = ArtistShape(name="kite", closed=True, keys=tuple(frames), frames=frames)
+    form = FORMS[0].model_copy(update={"name": "kite", "count": 4, "corners": ()})
+    result = revectorize({"aa010": {"kite": shape}}, [form], [{"kite": kite}])
+    assert result.left_out == ()
+    (report,) = result.reports
+    assert report.frames == (1001, 1002, 1003) and report.max_px < 0.1
+    for frame, points in result.splines["aa010"]["kite"].items():
+        assert points[:, :2] == pytest.approx(frames[frame][:, :2], abs=0.5)
+
+
+def test_a_corner_that_is_flat_on_the_marked_frame_is_found_on_the_others() -> None:
+    mark = {name: points.copy() for name, points in MARK[0].items()}
+    eye = mark["eye_L"]
+    along = eye[2, 4:6] - eye[2, 2:4]
+    along /= np.linalg.norm(along)
+    eye[2, 2:4], eye[2, 4:6] = -8 * along, 8 * along  # drawn round here
+    forms = marked_forms(mark, CLOSED)
+    assert {form.name: form.corners for form in forms}["eye_L"] == (0,)
+    result = revectorize(artist_shots(few_poses()), forms, [mark], more_corners=True)
+    found = {form.name: form.corners for form in result.shapes}
+    assert found == {form.name: form.corners for form in FORMS}

@@ -403,5 +403,51 @@ def test_a_marked_frame_makes_the_template(
     assert ran.code == 0, ran.err
     made = {shape.name: shape for shape in read_template(template(sample_configs)).shapes}
     assert made["eye_L"].count == 8 and made["mouth"].count == 12
+    assert made["eye_R"].corners == (0, 4)
     ran = laikaroto(*common, "--mark", "1001", "--replace")
     assert ran.code == 2 and "says its points already" in ran.err
+
+
+_SEGMENT = [[1, 1, 1, 1], [1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("tr02.json", {"schema": "laikaroto.roto/1"}, "json"),
+        ("tr02.json", {"schema": "laikaroto.blender/1", "masks": []}, "blender"),
+        ("tr02.json", {"images": [], "annotations": [], "categories": []}, "coco"),
+        ("tr02.json", {"brow": [_SEGMENT], "points": [[0, 0]]}, "wacv2021"),
+        ("points-CG-frame100.json", {"points": [[0, 0]]}, "wacv2021"),
+        ("tr02.json", {"schema": "laikaroto.model/1"}, None),
+        ("tr02.json", {"v": "5.7", "layers": []}, None),
+        ("tr02.json", [1, 2], None),
+    ],
+)
+def test_the_content_of_json_tells_its_format(
+    tmp_path: Path, name: str, content: Any, told: str | None
+) -> None:
+    from laikaroto.sidecar.formats.sniff import json_format
+
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    assert json_format(path) == told
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"v": "5.7", "layers": []}, "it holds 'v', 'layers'; say --format, one of roto.json"),
+        ({"schema": "laikaroto.model/1"}, "it says it is of schema 'laikaroto.model/1'"),
+        ([], "it holds a list"),
+    ],
+)
+def test_json_of_no_known_kind_is_refused(
+    laikaroto, sample_configs: Path, tmp_path: Path, content: Any, text: str
+) -> None:
+    path = tmp_path / "tr02.json"
+    path.write_text(json.dumps(content))
+    ran = laikaroto("truth", "import", "hero", path, "--configs", sample_configs)
+    assert ran.code == 2
+    assert "cannot tell which format this JSON is of" in ran.err and text in ran.err
+    assert imported(sample_configs) == []

@@ -1,0 +1,68 @@
+"""Which format a ``.json`` is of: several tools share that ending, so its content has to tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from laikaroto.errors import SidecarError
+from laikaroto.sidecar.formats.keypoints import read_json
+
+_SCHEMAS = {"laikaroto.roto": "json", "laikaroto.blender": "blender"}
+_COCO = {"images", "annotations", "categories"}
+_WACV_NAME = re.compile(r"(raw_shapes|revec_shapes|shapes|points)-.+-frame\d+\.json")
+
+
+def json_format(path: Path) -> str | None:
+    """Name in ``FORMATS`` of a JSON file's format, by its schema or the keys that are there.
+
+    Only the outline is looked at: a damaged file is told by the reader of what it wants to be.
+
+    Returns:
+        The name; None where nothing speaks for one.
+
+    Raises:
+        SidecarError: the file cannot be read or is no JSON.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        return None
+    schema = document.get("schema")
+    if isinstance(schema, str):
+        return _SCHEMAS.get(schema.partition("/")[0])
+    if {"plate", "shapes", "tracks"} <= document.keys():
+        return "json"  # the schema is missing, which its reader says
+    if len(_COCO & document.keys()) >= 2:
+        return "coco"
+    if _WACV_NAME.fullmatch(path.name) or _holds_segments(document):
+        return "wacv2021"
+    return None
+
+
+def json_outline(path: Path) -> str:
+    """What a JSON file holds at its top, for a message."""
+    try:
+        document = read_json(path)
+    except SidecarError as error:
+        return str(error)
+    if not isinstance(document, dict):
+        return f"holds a {type(document).__name__}"
+    if isinstance(document.get("schema"), str):
+        return f"says it is of schema {document['schema']!r:.80}"
+    return f"holds {', '.join(map(repr, list(document)[:8])) or 'nothing'}"
+
+
+def _holds_segments(document: dict[str, object]) -> bool:
+    """Whether every value is a list of Bezier segments ``[[4 numbers], [4 numbers]]``."""
+
+    def is_segment(value: object) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(isinstance(axis, list) and len(axis) == 4 for axis in value)
+        )
+
+    shapes = [value for name, value in document.items() if name != "points"]
+    return bool(shapes) and all(
+        isinstance(value, list) and bool(value) and is_segment(value[0]) for value in shapes
+    )
