@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.character.carrying import Carried, LeftOut, carry
-from laikaroto.character.chaining import Drawing, head_size, snap
+from laikaroto.character.chaining import Drawing, head_size
+from laikaroto.character.following import TOLERANCE_PX, fit_match
 from laikaroto.character.landmarks import choose_points
 from laikaroto.character.matching import Match
 from laikaroto.character.template import ShapeTemplate
@@ -27,10 +28,6 @@ from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
 from laikaroto.shapes.artist import ArtistShape
 from laikaroto.shapes.contour import Contour, crossing_loop, find_bends
-from laikaroto.shapes.fitting import deviation, fit_spline
-
-#: Largest distance of a fitted curve from the artist's, px, that a made template aims at.
-TOLERANCE_PX = 0.5
 
 _BETWEEN = 6  # stations from one marked point to the next
 _MADE = 72  # stations of a shape nobody marked
@@ -39,7 +36,6 @@ _CORNER_SHARE = 0.6  # of the frames have to turn sharply for a point to be a co
 # On a marked frame the points are the artist's own: tangents that are not in one line were broken
 # on purpose. Contours that are carried may have been cut and rounded on the way.
 _BROKEN_DEG = 8.0
-_NEAR, _FAR = 0.04, 0.12  # of the length: how far a corner may have slid from where it turns
 _TRIES = 4  # points more, where a made template does not reach its tolerance at first
 _MOST_OFF = 0.01  # of the head's size: a curve further off than this is not the artist's
 _MARKED = "*"  # no shot can have this name
@@ -397,7 +393,7 @@ def _make_shape(
 def _worst(
     matches: Sequence[Match], stations: NDArray[np.int64], corners: NDArray[np.bool_]
 ) -> float:
-    return max(_fit(match, stations, corners[stations])[1][1] for match in matches)
+    return max(fit_match(match, stations, corners[stations])[1][1] for match in matches)
 
 
 def _write(
@@ -421,7 +417,7 @@ def _write(
             if match is None:
                 continue
             corners = np.isin(np.arange(form.count), form.corners)
-            points, off_px = _fit(match, keep[form.name], corners)
+            points, off_px = fit_match(match, keep[form.name], corners)
             if off_px[1] > most:
                 reason = f"could not be followed: {off_px[1]:.1f} px off, at most {most:.1f} px"
                 out.append(LeftOut(shot=drawing.shot, shape=form.name, frame=drawing.frame,
@@ -443,43 +439,6 @@ def _write(
         left_out=tuple(everything),
         enough_points=dict(enough),
     )
-
-
-def _fit(
-    match: Match, stations: NDArray[np.int64], corners: NDArray[np.bool_]
-) -> tuple[FloatArray, tuple[float, float]]:
-    """A spline through the stations, and how far off it is.
-
-    Where it is off by more than the tolerance, corners that slid away from a sharp turn or a
-    round tip of the contour are put onto it; then smooth points that lie by a sharp turn, too,
-    and are broken on this frame, as the artist drew it. What comes nearest is taken.
-    """
-    along = match.along[stations]
-    points = fit_spline(match.contour, along, corners)
-    off = deviation(match.contour, points)
-    broken = corners | _beside_turns(match.contour, along)
-    for free in (corners, broken):
-        for places, reach in (
-            (match.contour.corners, _NEAR), (match.bends, _FAR), (match.contour.corners, _FAR)
-        ):  # fmt: skip
-            if off[1] <= TOLERANCE_PX or not free.any():
-                continue
-            sharp = Match(contour=match.contour, along=along, cost=0.0, bends=places)
-            snapped = snap(sharp, free, reach=reach, apart=reach == _NEAR)
-            other = fit_spline(match.contour, snapped.along, free)
-            if (other_off := deviation(match.contour, other))[1] < off[1]:
-                points, off = other, other_off
-    return points, off
-
-
-def _beside_turns(contour: Contour, along: FloatArray) -> NDArray[np.bool_]:
-    """(N,) points that are the nearest ones to a sharp turn of their contour."""
-    beside = np.zeros(len(along), dtype=np.bool_)
-    if len(contour.corners):
-        gap = np.abs(np.mod(along, contour.length)[:, None] - contour.corners)
-        gap = np.minimum(gap, contour.length - gap) if contour.closed else gap
-        beside[gap.argmin(axis=0)] = True
-    return beside
 
 
 def _report(

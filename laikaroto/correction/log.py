@@ -63,7 +63,7 @@ def read_log(path: Path) -> Log:
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Log(path=path)
     except OSError as error:
         raise CorrectionError(f"{path}: cannot be read: {error.strerror or error}") from error

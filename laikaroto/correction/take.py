@@ -7,11 +7,8 @@ Whatever is not certain stops here with what to say about it; nothing is guessed
 from __future__ import annotations
 
 import hashlib
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from laikaroto.coords import FloatArray
 from laikaroto.correction.apply import seen_records
@@ -35,7 +32,7 @@ from laikaroto.correction.submit import (
     record_changes,
     refuse_locked,
 )
-from laikaroto.errors import CorrectionError, UsageError
+from laikaroto.errors import CorrectionError, TruthError, UsageError
 from laikaroto.shapes.records import ShapeFrame
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import versions
@@ -151,18 +148,16 @@ def carry_contour(name: str, contour: FloatArray, closed: bool, like: ShapeFrame
     """A contour with another number of points, on the points of the version's drawing.
 
     Raises:
-        CorrectionError: this cannot be done here, or the contour cannot be matched.
+        CorrectionError: no spline with the version's points follows it.
     """
+    from laikaroto.character.following import carry_contour as carry
+
     try:
-        revectorize = importlib.import_module("laikaroto.character.revectorize")
-    except ModuleNotFoundError as error:
+        return carry(contour, like.points, closed=closed)
+    except TruthError as error:
         raise CorrectionError(
-            f"shape {name!r}: has {len(contour)} points, the version {len(like.points)}; keep the "
-            f"points that are there (move them, do not add or remove any), or leave the shape out "
-            f"with --ignore {name}"
+            f"shape {name!r}: {error}, or leave the shape out with --ignore {name}"
         ) from error
-    carried: FloatArray = revectorize.carry_contour(contour, like.points, closed=closed)
-    return np.asarray(carried)
 
 
 def _record(

@@ -150,6 +150,7 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     path = example_file(folder, shot, frame)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
+            known, placed = data["known"], data["placed"]
             return Example(
                 shot,
                 frame,
@@ -159,8 +160,8 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
                 data["matrix"],
                 data["values"],
                 data["visible"],
-                data["known"],
-                data["placed"],
+                known,
+                None if np.array_equal(known, placed) else placed,
             )
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error

@@ -7,10 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from laikaroto.character.revectorize import Revectorized, make_template, marked_forms, revectorize
+from laikaroto.character.following import carry_contour
+from laikaroto.character.revectorize import (
+    Revectorized,
+    make_template,
+    marked_forms,
+    revectorize,
+)
 from laikaroto.errors import TruthError
 from laikaroto.shapes.artist import ArtistShape
+from laikaroto.shapes.bezier import segments
 from laikaroto.shapes.contour import Contour
+from laikaroto.shapes.fitting import deviation
 from tests.character.puppet import (
     FORMS,
     Pose,
@@ -21,6 +29,7 @@ from tests.character.puppet import (
     spline,
 )
 from tests.shapes.drawn import circle, polygon
+from tests.tracking.simulated import read_truth
 
 MARK = [{form.name: spline(form.name, Pose()) for form in FORMS}]
 CLOSED = {form.name: form.closed for form in FORMS}
@@ -246,3 +255,38 @@ def test_a_corner_that_is_flat_on_the_marked_frame_is_found_on_the_others() -> N
     result = revectorize(artist_shots(few_poses()), forms, [mark], more_corners=True)
     found = {form.name: form.corners for form in result.shapes}
     assert found == {form.name: form.corners for form in FORMS}
+
+
+def test_a_redrawn_contour_is_carried_onto_the_points_of_a_drawing() -> None:
+
+
+    truth, _ = read_truth()
+    for name, turn in (("mouth", 3), ("seam_L", 0)):
+        shape = truth.shapes[name]
+        points = shape.frames[1004].points
+        halves = _halved(points, closed=shape.closed)
+        redrawn = np.roll(halves, turn, axis=0)
+        carried = carry_contour(redrawn, points, closed=shape.closed)
+        assert carried.shape == points.shape
+        np.testing.assert_allclose(carried[:, :2], points[:, :2], atol=1.5)
+        assert deviation(Contour.of(points, closed=shape.closed), carried)[1] < 0.3
+
+
+def _halved(points: np.ndarray, *, closed: bool) -> np.ndarray:
+    """The same curve with a point in the middle of every segment (de Casteljau)."""
+    made = []
+    polygons = segments(points, closed=closed)
+    for a, b, c, d in polygons:
+        ab, bc, cd = (a + b) / 2, (b + c) / 2, (c + d) / 2
+        abc, bcd = (ab + bc) / 2, (bc + cd) / 2
+        middle = (abc + bcd) / 2
+        made.append((a, ab, abc, middle, bcd, cd, d))
+    rows = []
+    for i, (a, ab, abc, middle, bcd, _, _) in enumerate(made):
+        before = made[i - 1][5] if closed or i else a
+        rows.append(np.concatenate([a, before - a, ab - a]))
+        rows.append(np.concatenate([middle, abc - middle, bcd - middle]))
+    if not closed:
+        last, cd = made[-1][6], made[-1][5]
+        rows.append(np.concatenate([last, cd - last, np.zeros(2)]))
+    return np.stack(rows)
