@@ -104,6 +104,7 @@ def test_everything_that_is_imported_is_declared() -> None:
             *PROJECT["project"]["dependencies"],
             *PROJECT["project"]["optional-dependencies"]["train"],
             *PROJECT["project"]["optional-dependencies"]["keypoints"],
+            *PROJECT["project"]["optional-dependencies"]["deadline"],
         ]  # fmt: skip
     }
     used: set[str] = set()

@@ -43,7 +43,7 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
 
     torch.manual_seed(seed)
     tangents = torch.zeros(template.control_count, 4)
-    places = torch.rand(template.point_count, 2) * 0.6 + 0.2
+    places = torch.rand(template.point_count, 2) * 0.9 + 0.05
     drawer = SpreadDrawer(len(template.tracks), places, tangents, size=CROP_PX)
     for layer in (*(close.shift for close in drawer.rounds), drawer.tangents):
         torch.nn.init.normal_(layer.weight, std=0.2)
