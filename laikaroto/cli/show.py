@@ -134,6 +134,9 @@ def _show_yaml(name: str, plates: str) -> str:
 
 def _character_yaml(name: str) -> str:
     text = _set(_text("characters/hero.yaml"), "name", name)
+    # the sample's plates are half as wide as a small production's
+    text = _set(text, "  crop_px", "512")
+    text = _set(text, "  max_expected_error_px", "null")
     layers = re.search(r"^  layers:\n(?:    .*\n)+", text, re.MULTILINE)
     assert layers is not None, "configs/characters/hero.yaml lost its layers example"
     return text.replace(layers[0], "".join(f"  # {li[2:]}\n" for li in layers[0].splitlines()))
