@@ -17,7 +17,11 @@ def subclasses(kind: type[errors.LaikarotoError]) -> set[type[errors.LaikarotoEr
 
 def test_the_drawn_tree_is_the_real_one() -> None:
     drawn = dict(re.findall(r"(\w+Error) +(\d+) ", errors.__doc__ or ""))
-    real = {kind.__name__: str(kind.exit_code) for kind in subclasses(errors.LaikarotoError)}
+    real = {
+        kind.__name__: str(kind.exit_code)
+        for kind in subclasses(errors.LaikarotoError)
+        if kind.__module__ == errors.__name__  # not those of benchmarks that were tested before
+    }
     assert drawn == real
 
 

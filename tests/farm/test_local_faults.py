@@ -56,7 +56,7 @@ def strike(farm: LocalFarm, victim: str, dice: random.Random) -> None:
     assert farm.supervisor is not None
     working = payloads(farm)
     targets = {
-        "payload": [dice.choice(working)] if working else [],
+        "payload": family(dice.choice(working)) if working else [],
         "slot": [dice.choice(slots)] if (slots := farm.slots()) else [],
         "supervisor": [farm.supervisor.pid],
         "both": [farm.supervisor.pid, *farm.slots()],
@@ -70,6 +70,14 @@ def strike(farm: LocalFarm, victim: str, dice: random.Random) -> None:
         farm.end(signal.SIGKILL)
         farm.start("ledger.RETRY_DELAY_S = 0.05")
         assert not [pid for pid in working if running(pid)], "orphans outlive a restart"
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children: a lock of the first is held by the others, too."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def running(pid: int) -> bool:
