@@ -73,9 +73,12 @@ def strike(farm: LocalFarm, victim: str, dice: random.Random) -> None:
 
 
 def family(pid: int) -> list[int]:
-    """A process and its children: a lock of the first is held by the others, too."""
+    """A process after its children, which hold its lock as well.
+
+    The other way round the task might be tried again while a child still has the lock.
+    """
     try:
-        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        return [*(child.pid for child in psutil.Process(pid).children(recursive=True)), pid]
     except psutil.NoSuchProcess:
         return []
 

@@ -131,5 +131,6 @@ class Laikaroto:
             )
         return solve_shot(
             predictions, package.template, shot=shot.name, plate=shot.truth.plate,
-            review=show.character(character).review, provenance={},
+            review=show.character(character).review, provenance={}, prior=package.prior,
+            calibration=package.info.calibration,
         )  # fmt: skip
