@@ -66,15 +66,12 @@ class ShapePrior:
         head = drawn / side
         head[:, :2] -= middle / side
         noise = (error_px / side) ** 2 * np.where(visible > 0.5, 1.0, UNSEEN**2)
-        along = np.where(np.abs(curve).sum(axis=1) > 0, noise * ALONG**2, noise)
+        along = noise * ALONG**2  # counts only where a curve has a way
         mixed = self._mix(head, noise + self.rest**2, along + self.rest**2, curve)
-        normal = np.stack([-curve[:, 1], curve[:, 0]], axis=1)
         gap = head[:, :2] - mixed[:, :2]
         sure, less = self.rest**2 / (self.rest**2 + noise), self.rest**2 / (self.rest**2 + along)
-        flat = np.abs(curve).sum(axis=1, keepdims=True) == 0
-        kept = (sure * (gap * normal).sum(axis=1))[:, None] * normal
-        kept += (less * (gap * curve).sum(axis=1))[:, None] * curve
-        mixed[:, :2] += np.where(flat, sure[:, None] * gap, kept)
+        slid = (gap * curve).sum(axis=1)
+        mixed[:, :2] += sure[:, None] * gap + ((less - sure) * slid)[:, None] * curve
         mixed[:, :2] += middle / side
         return np.asarray(mixed * side)
 

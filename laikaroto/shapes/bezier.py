@@ -52,16 +52,6 @@ def sample(points: FloatArray, *, closed: bool, per_segment: int = 16) -> FloatA
     return np.concatenate([curve, last], axis=-2)
 
 
-def resample(curve: FloatArray, *, closed: bool, step_px: float) -> FloatArray:
-    """Points at even distances of about ``step_px`` along a polyline (M, 2)."""
-    line = np.concatenate([curve, curve[:1]]) if closed else curve
-    lengths = np.hypot(*np.diff(line, axis=0).T)
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
-    count = max(int(np.ceil(along[-1] / step_px)), 1)
-    at = np.linspace(0.0, along[-1], count + 1)
-    return np.stack([np.interp(at, along, line[:, c]) for c in (0, 1)], axis=-1)
-
-
 def distance_to_polyline(xy: FloatArray, line: FloatArray) -> FloatArray:
     """Distance of each point (K, 2) to the nearest place of a polyline (M, 2): (K,), px."""
     xy = np.asarray(xy, dtype=np.float64)
