@@ -40,7 +40,7 @@ from laikaroto.farm.engine import TaskState
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import bundle_folder, log_file, make_state_folder, sessions_folder
 from laikaroto.farm.plan import JobPlan, plan_job
-from laikaroto.farm.processes import kill_marked, mark
+from laikaroto.farm.processes import STUCK_S, Hunt, kill_marked, mark
 from laikaroto.farm.records import Attempt, Task, Verdict, judge
 from laikaroto.farm.steering import Card, read_card, read_steering
 
@@ -80,12 +80,14 @@ class FarmSide:
         ends_at: when the farm will kill it, seconds since 1970; None for never. Asked again
             when the time is near, because limits may be extended.
         stop_before_s: how long before that the payload is asked to save its work and end.
+        adopts: this process runs nothing else and has called ``processes.adopt_orphans``.
     """
 
     farm_id: str = ""
     host: str = field(default_factory=platform.node)
     ends_at: Callable[[], float | None] = lambda: None
     stop_before_s: float = 60.0
+    adopts: bool = False
 
 
 def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
@@ -171,6 +173,7 @@ class _Run:
         self._reported = 0.0
         self._session: Any = None
         self._known_end: float | None = 0.0  # 0: not asked yet
+        self._hunt = Hunt(task.state, token, family=farm.adopts)
 
     def run(self) -> int | None:
         """Run the payload; write down how it ended; its exit code."""
@@ -189,12 +192,18 @@ class _Run:
             _LOG.exception("task could not be started")
             outcome, code, text = Outcome.LOST, None, f"could not be started: {error}"
         finally:
-            kill_marked(self._task.state, self._token)  # nothing of the attempt may outlive it
+            self._clear()
             shutil.rmtree(folder, ignore_errors=True)
         if not self._task.end(self._number, outcome, exit_code=code, message=text):
             text = "ends without a say: a later attempt has begun, or this one was closed"
         close_log(log, f"task {text or ('done' if code == 0 else outcome.value)}")
         return code
+
+    def _clear(self) -> None:
+        """See that nothing of the attempt outlives it, before its end is on record."""
+        while not self._hunt.finish(STUCK_S):
+            _LOG.warning("%s", self._hunt.stuck())
+            self._task.progress(self._number, None, f"has ended, but {self._hunt.stuck()}")
 
     def _title(self) -> str:
         task, values = self._task, self._parameters()
@@ -259,7 +268,7 @@ class _Run:
                 looked = now
                 self._look(now - started)
             if self._why is not None and now > self._mercy:
-                kill_marked(self._task.state, self._token)
+                self._hunt.strike()
 
     def _patience(self) -> float:
         return LOOK_S if self._why is None else _KILL_LOOK_S

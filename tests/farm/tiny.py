@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -119,6 +120,16 @@ def lines(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+def is_free(lock: Path) -> bool:
+    """True if no process holds the lock of a file."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait for something that has to become true."""
     end = time.monotonic() + timeout_s
@@ -153,7 +164,7 @@ class LocalFarm:
                 [sys.executable, "-c", code, self.queue.model_dump_json(), str(self.state)],
                 stderr=log, stdout=log,
             )  # fmt: skip
-        until(self.running, "supervisor up")
+        until(self.running, "supervisor up", 180)
         return self
 
     def running(self) -> bool:
@@ -167,7 +178,7 @@ class LocalFarm:
         """Send the supervisor a signal and wait for its end."""
         if self.supervisor is not None:
             self.supervisor.send_signal(number)
-            self.supervisor.wait(timeout=20)
+            self.supervisor.wait(timeout=180)
             self.supervisor = None
 
     def slots(self) -> list[int]:

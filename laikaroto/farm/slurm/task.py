@@ -18,6 +18,7 @@ from pathlib import Path
 
 from laikaroto.config import SlurmSettings
 from laikaroto.errors import LaikarotoError
+from laikaroto.farm.processes import adopt_orphans
 from laikaroto.farm.records import Task
 from laikaroto.farm.runner import Ending, FarmSide, run_task
 from laikaroto.farm.slurm.commands import Slurm
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
         host=os.environ.get("SLURMD_NODENAME") or platform.node(),
         ends_at=lambda: slurm.ends_at(farm_id),
         stop_before_s=stop_before_s,
+        adopts=adopt_orphans(),
     )
     ending, code = run_task(task, side)
     held = ending is Ending.HELD
