@@ -7,7 +7,6 @@ have no conditions.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any, TypeVar
 import click
 
 from laikaroto.config import parse_duration
-from laikaroto.errors import LaikarotoError, TryAgainError
+from laikaroto.errors import LaikarotoError
 from laikaroto.frames import parse_frames
 from laikaroto.show import Show
+from laikaroto.stopping import Stop, stoppable
 from laikaroto.worker.progress import Report, fail_line, task_report
 from laikaroto.worker.result import recorded
 
@@ -61,32 +61,19 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM end the step in order: temporary files go, exit 75 asks to be run again.
-
-    So a farm that cancels, preempts or nears a time limit gets its host back at once, and a
-    training goes on from its last checkpoint.
-    """
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: this is being obeyed
-        raise TryAgainError("told to stop by the farm; goes on from here when it is run again")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _task(
-    run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all"
-) -> Iterator[Report]:
-    """Everything around a step: its progress lines, its failure line, its result record."""
+    run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all",
+    stop: Stop | None = None,
+) -> Iterator[Report]:  # fmt: skip
+    """Everything around a step: its progress lines, its failure line, its result record.
+
+    SIGTERM ends it in order: temporary files go, exit 75 asks to be run again. So a farm that
+    cancels, preempts or nears a time limit gets its host back; nothing that ``stop`` is careful
+    with is lost.
+    """
     task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
-        with _stoppable(), recorded(run, step=step, task=task):
+        with stoppable(stop or Stop()), recorded(run, step=step, task=task):
             yield task_report()
     except LaikarotoError as error:
         click.echo(fail_line(str(error)))
@@ -198,14 +185,15 @@ def train(
     With --nodes, this is started once on each of them, with --rank 0, 1 … and the same
     --rendezvous HOST:PORT, the host of rank 0; each runs --processes.
     """
-    with _task(run, "train", task=f"node-{rank}" if rank else "all") as report:
+    stop = Stop()
+    with _task(run, "train", task=f"node-{rank}" if rank else "all", stop=stop) as report:
         from laikaroto.training.meeting import Meeting, parse_place
         from laikaroto.worker import character as steps
 
         steps.train(
             Show.open(configs), character=character,
             budget_s=parse_duration(budget) if budget.strip() else None,
-            init_from=init_from or None, run=run, report=report,
+            init_from=init_from or None, run=run, report=report, stop=stop,
             meeting=Meeting(
                 nodes=nodes, node=rank, processes=processes,
                 place=parse_place(rendezvous) if rendezvous.strip() else None,

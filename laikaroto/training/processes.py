@@ -3,8 +3,8 @@
 Every process holds the same networks, learns from its own slice of each batch, and adds its
 gradients to those of the others (gloo, over TCP). Process 0 leads: its clock, its measurements
 and its checkpoints are everyone's, so all take the same decisions at the same step. When one is
-lost, the others end with TryAgainError: started again, they go on from the last checkpoint,
-with as many processes as there are then.
+lost, the others end with LostContactError, process 0 after a last checkpoint: started again, they
+go on from there, with as many processes as there are then. When one is told to stop, all do.
 
 Gradients are summed explicitly, in one message a step, rather than by DistributedDataParallel:
 two networks and two optimisers share the step, and the running statistics of batch
@@ -63,6 +63,15 @@ class Peers:
             dist.broadcast(told, 0)
         return tuple(None if math.isnan(value) else value for value in told.tolist())
 
+    def any(self, wish: bool) -> bool:
+        """Whether one of the processes wishes something; all are told the same."""
+        if self.count == 1:
+            return wish
+        told = torch.tensor([float(wish)])
+        with _contact():
+            dist.all_reduce(told, op=dist.ReduceOp.MAX)
+        return bool(told.item())
+
     def tell(self, text: str) -> str:
         """What process 0 says, as text."""
         if self.count == 1:
@@ -109,6 +118,10 @@ class Peers:
 ALONE = Peers()
 
 
+class LostContactError(TryAgainError):
+    """Another process of this training is gone."""
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -132,7 +145,7 @@ def _contact() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise TryAgainError(
+        raise LostContactError(
             f"lost contact with another process of this training "
             f"({_first_line(error)}); start it again: it goes on from its last checkpoint"
         ) from error

@@ -10,8 +10,9 @@ import datetime
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.files import sweep, write_file
 from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.stopping import Stop
 from laikaroto.training.meeting import ALONE, Meeting
 from laikaroto.worker.lease import check_lease
 from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
@@ -180,6 +182,7 @@ def train(
     run: Path,
     report: Report,
     meeting: Meeting = ALONE,
+    stop: Stop | None = None,
 ) -> None:
     """Train until the budget is used; goes on where a killed attempt left off.
 
@@ -191,9 +194,10 @@ def train(
         run: the job's working folder.
         report: told of progress.
         meeting: the processes that train together.
+        stop: a wish to end, obeyed after the step at hand, with a checkpoint.
 
     Raises:
-        TryAgainError: another process was lost, or the disk refuses; start it again.
+        TryAgainError: told to stop, another process was lost, or the disk refuses; start it again.
     """
     from laikaroto.training.loop import threads_for
     from laikaroto.training.processes import together
@@ -213,11 +217,17 @@ def train(
         course, package = _open_course(
             show, character, budget_s, init_from, run, report, peers, meeting.processes
         )
-        _train(course, package, report)
+        _train(replace(course, stop=stop or Stop()), package, report)
 
 
 def help_train(*, run: Path, place: tuple[str, int], rank: int, count: int) -> None:
-    """Be one of several processes of a training; all it is to do comes from the first one."""
+    """Be one of several processes of a training; all it is to do comes from the first one.
+
+    Its end as well: a signal to the whole group must not tear the training apart before the
+    first one, which hears it too, has brought it to an end in order.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     from laikaroto.training.loop import train as train_networks
     from laikaroto.training.processes import joined, open_store
     from laikaroto.training.run import open_course

@@ -120,7 +120,11 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     other.communicate()
     _, err = leader.communicate(timeout=120)
     assert leader.returncode == EXIT_TRY_AGAIN, err
-    assert "lost contact with another process" in err and "last checkpoint" in err
+    assert "lost contact with another process" in err
+    course = open_course(run, lambda share, text: None)
+    state = new_state(course.settings, course.dataset)
+    assert read_checkpoint(run / "checkpoint.pt", state)
+    assert f"a checkpoint at step {state.step}, " in err  # written just now
     # and the other way round: without its leader, a helper does not linger
     leader, other = members(run, 2, 100_000, "say")
     assert leader.stdout is not None
@@ -131,7 +135,26 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     assert other.returncode == EXIT_TRY_AGAIN, err
 
 
+def test_when_one_is_told_to_stop_all_do_and_the_first_keeps_what_was_learned(
+    prepared: Path, tmp_path: Path
+) -> None:
+    run = copy_run(prepared, tmp_path / "run")
+    both = leader, other = members(run, 2, 100_000, "say")
+    for member in both:
+        assert member.stdout is not None
+        assert any(line.strip() in ("new", "checkpoint") for line in member.stdout)
+    other.send_signal(signal.SIGTERM)
+    said = [member.communicate(timeout=300)[1] for member in both]
+    assert [member.returncode for member in both] == [EXIT_TRY_AGAIN] * 2, said
+    course = open_course(run, lambda share, text: None)
+    state = new_state(course.settings, course.dataset)
+    assert read_checkpoint(run / "checkpoint.pt", state) and state.step > 0
+    assert f"told to stop; a checkpoint at step {state.step}, " in said[0]
+    assert "told to stop" in said[1] and "checkpoint" not in said[1]
+
+
 def test_alone_nothing_is_sent() -> None:
+    assert ALONE.any(True) and not ALONE.any(False)
     assert ALONE.agree(1.0, None) == (1.0, None) and ALONE.tell("text") == "text"
     assert ALONE.leads and not torch.distributed.is_initialized()
 
