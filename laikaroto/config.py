@@ -255,8 +255,8 @@ class DeadlineSettings(Strict):
 class QueueConfig(Strict):
     """queues/<name>.yaml: a farm queue and how work is cut for it.
 
-    ``slots`` and ``memory_gib`` are settings of the local engine; every other engine has a
-    block of its own name.
+    ``slots``, ``memory_gib`` and ``keep_jobs`` are settings of the local engine; every other
+    engine has a block of its own name.
     """
 
     name: str
@@ -265,6 +265,7 @@ class QueueConfig(Strict):
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
     threads_per_slot: Annotated[int, Field(ge=1)] | None = None
     memory_gib: Annotated[float, Field(gt=0)] | None = None
+    keep_jobs: str | None = None
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -275,6 +276,11 @@ class QueueConfig(Strict):
     _check = field_validator("name")(_name)
     _check_timeout = field_validator("task_timeout")(_duration)
 
+    @field_validator("keep_jobs")
+    @classmethod
+    def _keep(cls, value: str | None) -> str | None:
+        return None if value is None else _duration(value)
+
     @field_validator("state")
     @classmethod
     def _state(cls, value: str) -> str:
@@ -282,7 +288,7 @@ class QueueConfig(Strict):
 
     @model_validator(mode="after")
     def _of_one_engine(self) -> QueueConfig:
-        local = ("slots", "memory_gib") if self.engine != "local" else ()
+        local = ("slots", "memory_gib", "keep_jobs") if self.engine != "local" else ()
         others = [name for name in ENGINE_BLOCKS if name != self.engine]
         strange = [name for name in (*local, *others) if getattr(self, name) is not None]
         if strange:
@@ -309,20 +315,22 @@ class Configs(Strict):
 
 _T = TypeVar("_T", bound=Strict)
 _N = TypeVar("_N", CharacterConfig, QueueConfig)
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in "dhms"))
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``8h``, ``30m``, ``1h30m``, ``90s``.
+    """Seconds of ``8h``, ``30m``, ``1h30m``, ``90s``, ``30d``.
 
     Raises:
         UsageError: not of that form, or not above zero.
     """
     match = _DURATION.fullmatch(text.strip())
     parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
-    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=False))
     if seconds <= 0:
-        raise UsageError(f"duration {text!r} cannot be read; wanted something like 8h, 30m or 90s")
+        raise UsageError(
+            f"duration {text!r} cannot be read; wanted something like 8h, 30m, 90s or 30d"
+        )
     return seconds
 
 

@@ -11,6 +11,7 @@ import click
 
 from laikaroto.cli.follow import check_success, wait_for
 from laikaroto.cli.options import common_options, print_json
+from laikaroto.cli.purge import purge
 from laikaroto.cli.queues import Found, all_queues, find_job, queue_option
 from laikaroto.config import parse_duration
 from laikaroto.errors import UsageError
@@ -28,6 +29,9 @@ def jobs() -> None:
     A JOB is its name, or as much of its beginning or end as is needed to tell it from others.
     A TASK is STEP/INDEX as 'jobs show' lists it, or STEP for all tasks of a step.
     """
+
+
+jobs.add_command(purge)
 
 
 def _of_one_job(command: _F) -> _F:

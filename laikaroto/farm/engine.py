@@ -269,6 +269,25 @@ class Engine(ABC):
     def skip(self, job: str, tasks: Sequence[TaskRef]) -> int:
         """Go on as if these tasks had succeeded ("eat"); a running one is killed first."""
 
+    def purge(self, jobs: Sequence[str], *, before: float) -> Mapping[str, str]:
+        """Take ended jobs out of the books; what is left of them is in ``places.purged_folder``.
+
+        Args:
+            jobs: names; one that needs another comes before it.
+            before: only those that ended before this time, seconds since 1970.
+
+        Returns:
+            Jobs that were kept, and why: active, needed by one that was kept, or too young.
+
+        Raises:
+            FarmError: the books of this queue are not ours alone.
+        """
+        raise FarmError(
+            f"queue {self.name!r}: only queues of the local engine can be purged. The farm keeps "
+            f"its own books of this one; a job's folder in {self.state / 'jobs'}, if there is "
+            "one, may be removed once 'jobs show' says that the job is over"
+        )
+
     def obstacle(self) -> str:
         """What a person has to do before any job of this queue can run; '' if nothing."""
         return ""

@@ -20,6 +20,7 @@ from laikaroto.farm.logs import read_log
 
 ANSWER_S = 60.0
 _LOOK_S = 0.02
+_PURGED_AT_ONCE = 200  # jobs: the supervisor is not kept from its slots for long
 
 
 class LocalEngine(Engine):
@@ -98,6 +99,14 @@ class LocalEngine(Engine):
         if not tasks:
             raise FarmError("name the tasks to skip, as STEP or STEP/INDEX")
         return int(self._ask("skip", job, tasks=[(t.step, t.index) for t in tasks])["count"])
+
+    def purge(self, jobs: Sequence[str], *, before: float) -> Mapping[str, str]:
+        """See ``Engine.purge``."""
+        kept: dict[str, str] = {}
+        for start in range(0, len(jobs), _PURGED_AT_ONCE):
+            part = list(jobs[start : start + _PURGED_AT_ONCE])
+            kept |= self._ask("purge", part[0], jobs=part, before=before)["kept"]
+        return kept
 
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""

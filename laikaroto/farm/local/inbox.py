@@ -25,6 +25,7 @@ from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.places import job_folder, make_state_folder, purged_folder
 from laikaroto.farm.plan import plan_job, refuse_environments
 
 _BUNDLE = ".bundle"
@@ -118,7 +119,7 @@ def take_requests(state: Path, ledger: Ledger, capacity: Capacity) -> list[Kill]
             if path.suffix == _BUNDLE:
                 reply = _accept(path, ledger, capacity)
             else:
-                reply = _carry_out(_read(path), ledger, kills)
+                reply = _carry_out(_read(path), state, ledger, kills)
         except LaikarotoError as error:
             reply = {"error": type(error).__name__, "message": str(error)}
         # answer first: a request that is gone without an answer would leave its client waiting
@@ -187,7 +188,9 @@ def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
     return {"job": name, "existing": False}
 
 
-def _carry_out(request: dict[str, Any], ledger: Ledger, kills: list[Kill]) -> dict[str, Any]:
+def _carry_out(
+    request: dict[str, Any], state: Path, ledger: Ledger, kills: list[Kill]
+) -> dict[str, Any]:
     command, job = request["command"], str(request["job"])
     refs: Sequence[TaskRef] = [TaskRef(step=s, index=i) for s, i in request.get("tasks", ())]
     with ledger.transaction():
@@ -204,6 +207,29 @@ def _carry_out(request: dict[str, Any], ledger: Ledger, kills: list[Kill]) -> di
             count, tokens = ledger.skip(job, refs)
             kills += [Kill(token=token, outcome=Outcome.SKIPPED) for token in tokens]
             return {"count": count}
+        elif command == "purge":
+            return {"kept": _purge(request["jobs"], float(request["before"]), state, ledger)}
         else:
             raise UsageError(f"unknown request {command!r}")
     return {}
+
+
+def _purge(jobs: Sequence[str], before: float, state: Path, ledger: Ledger) -> dict[str, str]:
+    """Take jobs out of the books, and their folders out of the way; why which were kept.
+
+    A folder is moved before the books are closed: after a crash in between the job is still in
+    them, and the same request repeated comes to the end.
+    """
+    kept: dict[str, str] = {}
+    for job in jobs:
+        try:
+            if why := ledger.why_stay(job, before=before):
+                kept[job] = why
+                continue
+            with suppress(FileNotFoundError):
+                job_folder(state, job).rename(make_state_folder(purged_folder(state)) / job)
+        except (OSError, FarmError) as error:
+            kept[job] = str(error)
+            continue
+        ledger.forget(job)
+    return kept

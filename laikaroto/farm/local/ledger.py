@@ -22,7 +22,15 @@ from laikaroto.farm.outcome import Outcome, may_succeed_later
 from laikaroto.farm.plan import JobPlan, Requirements
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
+_ENDED = ("succeeded", "failed", "cancelled")  # states of jobs that nothing happens to any more
 _DONE = ("succeeded", "skipped")
+_FORGET = (
+    "DELETE FROM attempts WHERE task IN (SELECT id FROM tasks WHERE job = ?)",
+    "DELETE FROM tasks WHERE job = ?",
+    "DELETE FROM steps WHERE job = ?",
+    "DELETE FROM job_needs WHERE job = ?",
+    "DELETE FROM jobs WHERE id = ?",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +168,32 @@ class Ledger:
         tokens = self._tokens(where, values)
         self._settle(row["id"])
         return count + len(tokens), tokens
+
+    def why_stay(self, job: str, *, before: float) -> str:
+        """Why a job has to stay in the books; '' if nothing speaks against its removal.
+
+        Args:
+            job: its name.
+            before: seconds since 1970; a job that ended later stays.
+        """
+        row = self._job(job)
+        if row["state"] not in _ENDED:
+            return "is not over"
+        if row["ended"] is None or row["ended"] > before:
+            return "has ended too recently"
+        needing = self._db.execute(
+            "SELECT j.name FROM job_needs n JOIN jobs j ON j.id = n.job WHERE n.needs = ? LIMIT 1",
+            (row["id"],),
+        ).fetchone()
+        if needing is not None:  # it would take a missing job for one that has succeeded
+            return f"is needed by {needing['name']}, which stays"
+        return ""
+
+    def forget(self, job: str) -> None:
+        """Take a job out of the books."""
+        row = self._job(job)
+        for statement in _FORGET:
+            self._db.execute(statement, (row["id"],))
 
     # ---- attempts -------------------------------------------------------------------------
 
