@@ -27,7 +27,6 @@ from laikaroto.show import Show
 
 _KEEP = "30d"
 _STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
-_MANIFEST = "MANIFEST.json"  # beside every published file, see sidecar.publish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +206,8 @@ def _work(show: Show, place: Path, left: dict[str, str]) -> Path | None:
         place: the engine's folder of the job, where its bundle says which folder it worked in.
         left: told of a folder that is not to be removed, and why.
     """
+    from laikaroto.sidecar.publish import MANIFEST
+
     expected = show.work_folder(place.name)
     try:
         run = str(read_bundle(place / "bundle").parameters.get("Run", ""))
@@ -222,7 +223,7 @@ def _work(show: Show, place: Path, left: dict[str, str]) -> Path | None:
         why = f"is not the working folder that this show has for the job, {expected}"
     elif folder.is_symlink():
         why = "is a link"
-    elif next(folder.rglob(_MANIFEST), None) is not None:
+    elif next(folder.rglob(MANIFEST), None) is not None:
         why = "holds something that was published"
     if why:
         left[run] = why

@@ -122,7 +122,8 @@ class Course:
     """Everything fixed during one training.
 
     peers: all processes that train together; processes_here: those that share this task's CPUs;
-    stop: a wish to end.
+    stop: a wish to end; permit: asked before a checkpoint replaces the former one, raises if this
+    is a late copy of a training that goes on elsewhere.
     """
 
     settings: Settings
@@ -134,6 +135,7 @@ class Course:
     peers: Peers = ALONE
     processes_here: int = 1
     stop: Stop = field(default_factory=Stop)
+    permit: Callable[[], None] = lambda: None
 
     @property
     def checkpoint(self) -> Path:
@@ -289,6 +291,7 @@ def _leave(course: Course, state: State, error: ToldToStopError | LostContactErr
     """End before the end; process 0 keeps what was learned. The state is whole between steps."""
     if not course.peers.leads or not state.step:
         raise error
+    course.permit()
     write_checkpoint(course.checkpoint, state)
     raise type(error)(
         f"{str(error).partition(';')[0]}; a checkpoint at step {state.step}, with "
@@ -314,6 +317,7 @@ def _start_together(course: Course, state: State) -> None:
 def _keep(course: Course, state: State) -> None:
     """Write a checkpoint, once for all processes, which then hold what is in it."""
     if course.peers.leads:
+        course.permit()
         write_checkpoint(course.checkpoint, state)
     course.peers.follow(tuple(state.modules().values()))
 

@@ -217,7 +217,8 @@ def train(
         course, package = _open_course(
             show, character, budget_s, init_from, run, report, peers, meeting.processes
         )
-        _train(replace(course, stop=stop or Stop()), package, report)
+        course = replace(course, stop=stop or Stop(), permit=check_lease)
+        _train(course, package, report)
 
 
 def help_train(*, run: Path, place: tuple[str, int], rank: int, count: int) -> None:

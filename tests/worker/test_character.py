@@ -26,6 +26,7 @@ from laikaroto.character.template import read_template, write_template
 from laikaroto.errors import (
     EXIT_TRY_AGAIN,
     ConfigError,
+    FarmError,
     ModelError,
     PlateError,
     SidecarError,
@@ -39,6 +40,7 @@ from laikaroto.sidecar.publish import building, publish, verify_manifest, versio
 from laikaroto.stopping import Stop, ToldToStopError
 from laikaroto.training import loop
 from laikaroto.worker import character as steps
+from laikaroto.worker.lease import NEXT_ATTEMPT
 from tests.training.synthetic import CHARACTER, template, write_show
 
 STOPPING = Path(__file__).with_name("stopping.py")
@@ -335,6 +337,28 @@ def test_told_to_stop_while_it_measures_a_training_does_not_wait_for_that(
     text = do(show, run, "train", budget_s=40.0)
     assert f"going on from the checkpoint at step {before['step']}, " in text
     assert checkpoint(run)["error_scale"] is not None
+
+
+def test_a_late_copy_of_a_training_leaves_the_checkpoint_of_the_next_one(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    do(show, run, "prepare")
+    claim, stop, real = tmp_path / "00000.2.claim.json", Stop(), loop.train_step
+    monkeypatch.setenv(NEXT_ATTEMPT, str(claim))
+
+    def step(state: Any, *arguments: Any, **options: Any) -> float:
+        if state.step == 2:  # this host is cut off, and told to stop when it is found again
+            claim.touch()
+            (run / "checkpoint.pt").write_bytes(b"of the next attempt")
+            stop.ask()
+        return real(state, *arguments, **options)
+
+    monkeypatch.setattr(loop, "train_step", step)
+    with pytest.raises(FarmError, match="later attempt at this task has begun"):
+        do(show, run, "train", budget_s=40.0, stop=stop)
+    assert (run / "checkpoint.pt").read_bytes() == b"of the next attempt"
 
 
 def test_told_to_stop_before_it_has_learned_anything(show: Show, run: Path) -> None:
