@@ -10,7 +10,8 @@ import pytest
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box
 from laikaroto.training import augment
-from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER, Sample, random_view, vary
+from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER, Sample, vary
+from laikaroto.training.views import Head, random_view
 
 BOX = Box(130.0, 90.0, 110.0)
 SIZE = 128
@@ -48,7 +49,9 @@ def test_points_follow_the_picture() -> None:
     for seed in range(25):
         values = np.zeros((3, 6))
         values[:, :2] = [BOX.x, BOX.y] + rng.uniform(-28, 28, (3, 2))
-        crop, points = random_view(blobs(values), values, BOX, SIZE, np.random.default_rng(seed))
+        crop, points = random_view(
+            blobs(values), Head(values), BOX, SIZE, np.random.default_rng(seed)
+        )
         assert crop.shape == (SIZE, SIZE, 3)
         gaps.append(np.hypot(*(centroids(crop) - points[:, :2]).T))
     # the centre of a bent blob is not quite the bent centre
@@ -60,7 +63,10 @@ def test_views_differ_in_place_size_and_turn() -> None:
     values[:, :2] = [(100.0, 90.0), (160.0, 90.0)]
     image = np.zeros((180, 260, 3), np.float32)
     points = np.array(
-        [random_view(image, values, BOX, SIZE, np.random.default_rng(s))[1] for s in range(60)]
+        [
+            random_view(image, Head(values), BOX, SIZE, np.random.default_rng(s))[1]
+            for s in range(60)
+        ]
     )
     reach = points[:, 1, :2] - points[:, 0, :2]
     sizes, turns = np.hypot(*reach.T), np.degrees(np.arctan2(reach[:, 1], reach[:, 0]))
@@ -75,7 +81,7 @@ def test_tangents_are_turned_with_their_point() -> None:
     values[2, :2] = values[0, :2] + values[0, 4:6]
     image = np.zeros((180, 260, 3), np.float32)
     for seed in range(10):
-        _, points = random_view(image, values, BOX, SIZE, np.random.default_rng(seed))
+        _, points = random_view(image, Head(values), BOX, SIZE, np.random.default_rng(seed))
         np.testing.assert_allclose(points[0, :2] + points[0, 2:4], points[1, :2], atol=1e-4)
         np.testing.assert_allclose(points[0, :2] + points[0, 4:6], points[2, :2], atol=1e-4)
         np.testing.assert_allclose(points[1:, 2:], 0, atol=1e-4)  # none stay none
@@ -166,7 +172,7 @@ def test_the_same_seed_gives_the_same_picture() -> None:
     def make(seed: int) -> tuple[Sample, np.ndarray]:
         rng = np.random.default_rng(seed)
         start = sample()
-        crop, points = random_view(start.image, start.values, Box(32, 32, 50), 64, rng)
+        crop, points = random_view(start.image, Head(start.values), Box(32, 32, 50), 64, rng)
         made = Sample(crop, points, start.visible, start.known)
         return vary(made, rng, lambda: start.image), points
 

@@ -36,7 +36,7 @@ def test_depth_of_a_turning_head_is_found(expression: float) -> None:
     visible = depth > np.quantile(depth, 0.1, axis=1, keepdims=True)  # the far side is hidden
     found = find_relief(xy, visible)
     assert found is not None
-    assert np.abs(found - depth).mean() < (0.001 if expression == 0.0 else 0.02)
+    assert np.abs(found.depth - depth).mean() < (0.001 if expression == 0.0 else 0.02)
 
 
 def test_what_the_poses_do_not_tell_is_not_guessed() -> None:
