@@ -100,7 +100,7 @@ def test_points_follow_each_warp(name: str) -> None:
         for crop, points in views:
             at = points[:, 1::-1].T - 0.5
             shown = [map_coordinates(crop[..., i], at, order=1) for i in (0, 1)]
-            np.testing.assert_allclose(np.stack(shown, axis=1), head.values[:, :2], atol=0.1)
+            np.testing.assert_allclose(np.stack(shown, axis=1), head.values[:, :2], atol=0.2)
         moved.append(np.hypot(*(views[0][1] - views[1][1])[:, :2].T))
     assert np.mean(moved) > 0.5 and np.max(moved) > 2.0
 
