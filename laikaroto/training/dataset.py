@@ -215,6 +215,8 @@ class Dataset:
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
         self.relief, self._in_relief = _relief(self.examples)
         self._poses = self.poses()
+        self._parts: dict[tuple[str, ...], Dataset] = {}
+        self._prior: ShapePrior | None = None
         #: probabilities of augmentations that differ from the registered ones
         self.probabilities: Mapping[str, float] = {}
         #: rendered heads, and the share of the pictures that shows them
@@ -223,10 +225,17 @@ class Dataset:
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
         """The part of the data set that comes from these shots; renders are of no shot."""
-        chosen = [example for example in self.examples if example.shot in shots]
-        part = Dataset(
-            chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder, mirror=self.mirror
-        )
+        part = self._parts.get(tuple(shots))
+        if part is None:
+            chosen = [example for example in self.examples if example.shot in shots]
+            part = Dataset(
+                chosen,
+                tracks=self.tracks,
+                crop_px=self.crop_px,
+                finder=self.finder,
+                mirror=self.mirror,
+            )
+            self._parts[tuple(shots)] = part  # relief and prior take seconds to find
         part.probabilities = self.probabilities
         part.renders, part.renders_share = self.renders, self.renders_share
         return part
@@ -242,10 +251,12 @@ class Dataset:
     def prior(self) -> ShapePrior | None:
         """What the shapes of this data set can look like; None where it does not tell."""
         whole = [example for example in self.examples if example.known.all()]
-        if not whole:
-            return None
+        if not whole or self._prior is not None:
+            return self._prior
         values = np.stack([example.values for example in whole])
-        return fit_prior(values, [example.shot for example in whole], mirror=self.mirror)
+        shots = [example.shot for example in whole]
+        self._prior = fit_prior(values, shots, tracks=self.tracks, mirror=self.mirror)
+        return self._prior
 
     def mean_xy(self) -> torch.Tensor:
         """(P, 2) mean places as fractions of the head box, whose middle is at (0.5, 0.5)."""

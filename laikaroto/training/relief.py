@@ -54,28 +54,46 @@ def find_relief(xy: FloatArray, visible: NDArray[np.bool_]) -> Relief | None:
     frames, count = xy.shape[:2]
     if frames < _FEWEST_FRAMES or count < 4:
         return None
-    centred = xy - xy.mean(axis=1, keepdims=True)
     side = np.ptp(xy, axis=1).max(axis=-1)
-    scaled = centred / side[:, None, None]
-    measured = np.concatenate([scaled[..., 0], scaled[..., 1]])
-    u, s, v = np.linalg.svd(measured, full_matrices=False)
-    if s[2] < _LEAST_TURN * s[1]:
+    scaled = (xy - xy.mean(axis=1, keepdims=True)) / side[:, None, None]
+    camera, shape = factorise(scaled)
+    if not shape[:, 2].any():
         return None
-    motion, shape = u[:, :3] * s[:3], v[:3]
-    upgrade = _metric_upgrade(motion[:frames], motion[frames:])
-    if upgrade is None:
-        return None
-    motion, shape = motion @ upgrade, np.linalg.solve(upgrade, shape)
-    across, down = motion[:frames], motion[frames:]
-    length = np.sqrt(((across**2).sum(axis=1) + (down**2).sum(axis=1)) / 2)
-    depth: FloatArray = np.cross(across, down) / length[:, None] @ shape
+    length = np.sqrt((camera**2).sum(axis=(1, 2)) / 2)
+    depth: FloatArray = np.cross(camera[:, 0], camera[:, 1]) / length[:, None] @ shape.T
     facing = _facing(depth, visible)
     if facing is None:
         return None
-    camera = np.stack([across, down], axis=1)
-    away = scaled.transpose(0, 2, 1) - camera @ shape
+    away = scaled.transpose(0, 2, 1) - camera @ shape.T
     expression = (np.linalg.pinv(camera) @ away).transpose(0, 2, 1)
     return Relief(depth * facing, camera, expression, side)
+
+
+def factorise(scaled: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A rigid body, and how each frame's camera sees it.
+
+    Args:
+        scaled: (F, P, 2) points about their mean, all of about one size.
+
+    Returns:
+        camera (F, 2, 3) and body (P, 3). A body that does not turn enough is flat: its third
+        coordinate is 0.
+    """
+    frames = len(scaled)
+    u, s, v = np.linalg.svd(np.concatenate([scaled[..., 0], scaled[..., 1]]), full_matrices=False)
+    if len(s) > 2 and s[2] >= _LEAST_TURN * s[1]:
+        motion, shape = u[:, :3] * s[:3], v[:3]
+        upgrade = _metric_upgrade(motion[:frames], motion[frames:])
+        if upgrade is not None:
+            motion, shape = motion @ upgrade, np.linalg.solve(upgrade, shape)
+            return np.stack([motion[:frames], motion[frames:]], axis=1), shape.T
+    flat = scaled.mean(axis=0)
+    camera = np.linalg.lstsq(flat, scaled.transpose(1, 0, 2).reshape(len(flat), -1), rcond=None)[0]
+    camera = camera.T.reshape(frames, 2, 2)
+    return (
+        np.concatenate([camera, np.zeros((frames, 2, 1))], axis=2),
+        np.concatenate([flat, np.zeros((len(flat), 1))], axis=1),
+    )
 
 
 def _metric_upgrade(across: FloatArray, down: FloatArray) -> FloatArray | None:
