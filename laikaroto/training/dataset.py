@@ -39,11 +39,13 @@ from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.absence import background, vary_presence
-from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
+from laikaroto.training.augment import Sample, light, vary
+from laikaroto.training.expression import towards_others
 from laikaroto.training.losses import Targets
 from laikaroto.training.mirror import Mirror
 from laikaroto.training.prior import fit_prior
-from laikaroto.training.relief import find_relief
+from laikaroto.training.relief import Relief, find_relief
+from laikaroto.training.views import Head, Image, Rng, random_view
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,8 +213,10 @@ class Dataset:
         """
         self.examples = tuple(examples)
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
-        self.depths = _depths(self.examples)
+        self.relief, self._in_relief = _relief(self.examples)
         self._poses = self.poses()
+        self._parts: dict[tuple[str, ...], Dataset] = {}
+        self._prior: ShapePrior | None = None
         #: probabilities of augmentations that differ from the registered ones
         self.probabilities: Mapping[str, float] = {}
         #: rendered heads, and the share of the pictures that shows them
@@ -221,10 +225,17 @@ class Dataset:
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
         """The part of the data set that comes from these shots; renders are of no shot."""
-        chosen = [example for example in self.examples if example.shot in shots]
-        part = Dataset(
-            chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder, mirror=self.mirror
-        )
+        part = self._parts.get(tuple(shots))
+        if part is None:
+            chosen = [example for example in self.examples if example.shot in shots]
+            part = Dataset(
+                chosen,
+                tracks=self.tracks,
+                crop_px=self.crop_px,
+                finder=self.finder,
+                mirror=self.mirror,
+            )
+            self._parts[tuple(shots)] = part  # relief and prior take seconds to find
         part.probabilities = self.probabilities
         part.renders, part.renders_share = self.renders, self.renders_share
         return part
@@ -240,10 +251,12 @@ class Dataset:
     def prior(self) -> ShapePrior | None:
         """What the shapes of this data set can look like; None where it does not tell."""
         whole = [example for example in self.examples if example.known.all()]
-        if not whole:
-            return None
+        if not whole or self._prior is not None:
+            return self._prior
         values = np.stack([example.values for example in whole])
-        return fit_prior(values, [example.shot for example in whole], mirror=self.mirror)
+        shots = [example.shot for example in whole]
+        self._prior = fit_prior(values, shots, tracks=self.tracks, mirror=self.mirror)
+        return self._prior
 
     def mean_xy(self) -> torch.Tensor:
         """(P, 2) mean places as fractions of the head box, whose middle is at (0.5, 0.5)."""
@@ -303,31 +316,36 @@ class Dataset:
         rng = np.random.default_rng(seed)
         number = int(rng.integers(len(self.examples)))
         example = self.examples[number]
-        shown, depth = example, self.depths[number]
+        shown, head = example, self._head(number, rng)
         if self.renders and rng.random() < self.renders_share:
-            head = self.renders[int(rng.integers(len(self.renders)))]
-            shown, depth = head.before(self._piece(rng)), None
+            render = self.renders[int(rng.integers(len(self.renders)))]
+            shown = render.before(self._piece(rng))
+            head = Head(shown.values)
         # where heads are in a plate is learned from plates only
-        return self._crop(shown, depth, rng), self._whole(example, rng)
+        return self._crop(shown, head, rng), self._whole(example, rng)
 
-    def _crop(self, example: Example, depth: FloatArray | None, rng: Rng) -> Sample:
-        image = example.head
-        values = example.values * example.scale
-        box = Box(
-            example.box.x * example.scale,
-            example.box.y * example.scale,
-            example.box.side * example.scale,
-        )
+    def _head(self, number: int, rng: Rng) -> Head:
+        """What is known of the head of an example, plate px."""
+        values = self.examples[number].values
+        if self.relief is None or number not in self._in_relief:
+            return Head(values)
+        frame = self._in_relief[number]
+        moves = towards_others(self.relief, frame, values[:, 1], rng) * self.relief.side[frame]
+        return Head(values, self.relief.depth[frame], moves)
+
+    def _crop(self, example: Example, head: Head, rng: Rng) -> Sample:
+        image, scale = example.head, example.scale
+        head = head.through(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
+        box = Box(example.box.x * scale, example.box.y * scale, example.box.side * scale)
         visible, known = example.visible, example.known
         if self.mirror is not None and rng.random() < 0.5:
             width = image.shape[1]
             image = image[:, ::-1]
-            values = self.mirror.values(values, width)
+            head = self.mirror.head(head, width)
             visible, known = visible[self.mirror.order], known[self.mirror.order]
-            depth = None if depth is None else depth[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
-        crop, points = random_view(image, values, box, self.crop_px, rng, depth=depth)
-        sample = Sample(crop, points, visible, known, depth)
+        crop, points = random_view(image, head, box, self.crop_px, rng, self.probabilities)
+        sample = Sample(crop, points, visible, known, head.depth)
         return vary(sample, rng, lambda: self._piece(rng), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:
@@ -410,17 +428,14 @@ def _whole_box(example: Example) -> Box:
     return Box(float(x), float(y), example.box.side * float(inner[0, 0]))
 
 
-def _depths(examples: Sequence[Example]) -> list[FloatArray | None]:
-    """How far the points of each example stand out, where all are known and the poses tell it."""
+def _relief(examples: Sequence[Example]) -> tuple[Relief | None, dict[int, int]]:
+    """The head in space, of the examples with all points known, and which frame of it each is."""
     whole = [i for i, example in enumerate(examples) if example.known.all()]
-    depths: list[FloatArray | None] = [None] * len(examples)
-    if whole:
-        xy = np.stack([examples[i].values[:, :2] for i in whole])
-        found = find_relief(xy, np.stack([examples[i].visible for i in whole]))
-        if found is not None:
-            for i, depth in zip(whole, found, strict=True):
-                depths[i] = depth
-    return depths
+    if not whole:
+        return None, {}
+    xy = np.stack([examples[i].values[:, :2] for i in whole])
+    found = find_relief(xy, np.stack([examples[i].visible for i in whole]))
+    return found, {number: frame for frame, number in enumerate(whole)}
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:

@@ -47,6 +47,7 @@ from laikaroto.training.meeting import slice_of
 from laikaroto.training.processes import ALONE, LostContactError, Peers
 from laikaroto.training.schedule import learning_rate, measure_every, stalled
 from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out, refine_held_out
+from laikaroto.training.views import NEEDS_RELIEF
 from laikaroto.training.warm_start import Source, Taken, load_weights
 
 Report = Callable[[float, str], None]
@@ -251,6 +252,7 @@ def train(
     taken = None
     if not resumed:
         taken = load_weights(state, source, course.template) if source is not None else None
+        check_augmentations(course)
         check_losses(course, state, index)
     with course.stop.careful():
         try:
@@ -320,6 +322,23 @@ def _keep(course: Course, state: State) -> None:
         course.permit()
         write_checkpoint(course.checkpoint, state)
     course.peers.follow(tuple(state.modules().values()))
+
+
+def check_augmentations(course: Course) -> None:
+    """Refuse configured augmentations for which a character's truth does not say enough.
+
+    Raises:
+        ConfigError: names them.
+    """
+    configured = course.settings.augmentations
+    wanted = [name for name in NEEDS_RELIEF if configured.get(name, 0.0) > 0]
+    if wanted and course.dataset.relief is None:
+        raise ConfigError(
+            f"characters/{course.template.character}.yaml: training.augmentations: "
+            f"{', '.join(wanted)} need the head in space, which this ground truth does not tell "
+            "(too few frames with all points known, or the head hardly turns); remove them, or "
+            "set them to 0"
+        )
 
 
 def check_losses(course: Course, state: State, index: CurveIndex) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from laikaroto.character.flips import left_right_pairs
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
+from laikaroto.training.views import Head
 
 #: Largest mean difference between a character and its mirror image, of the head's side.
 TOLERANCE = 0.06
@@ -42,6 +43,14 @@ class Mirror:
         found[:, 0] = width - found[:, 0]
         found[:, [2, 4]] *= -1
         return found
+
+    def head(self, head: Head, width: float) -> Head:
+        """What is known of a head in a picture ``width`` px wide, mirrored."""
+        return Head(
+            self.values(head.values, width),
+            None if head.depth is None else head.depth[self.order],
+            None if head.moves is None else head.moves[self.order] * [-1.0, 1.0],
+        )
 
 
 def find_mirror(template: CharacterTemplate, poses: Sequence[FloatArray]) -> Mirror | None:

@@ -36,7 +36,7 @@ def test_depth_of_a_turning_head_is_found(expression: float) -> None:
     visible = depth > np.quantile(depth, 0.1, axis=1, keepdims=True)  # the far side is hidden
     found = find_relief(xy, visible)
     assert found is not None
-    assert np.abs(found - depth).mean() < (0.001 if expression == 0.0 else 0.02)
+    assert np.abs(found.depth - depth).mean() < (0.001 if expression == 0.0 else 0.02)
 
 
 def test_what_the_poses_do_not_tell_is_not_guessed() -> None:
@@ -45,3 +45,15 @@ def test_what_the_poses_do_not_tell_is_not_guessed() -> None:
     assert find_relief(xy[:4], depth[:4] > 0) is None  # too few frames
     still, depth = head([0.0] * 8)
     assert find_relief(still, depth > 0) is None  # never turned
+
+
+def test_expressions_are_what_the_rigid_head_does_not_explain() -> None:
+    xy, depth = head(TURNS, expression=0.03)
+    visible = depth > np.quantile(depth, 0.1, axis=1, keepdims=True)
+    found = find_relief(xy, visible)
+    assert found is not None
+    away = np.einsum("fpk,fik->fpi", found.expression, found.camera) * found.side[:, None, None]
+    rigid = xy - away
+    assert np.abs(away).mean() > 0.5  # px; without expressions there is next to nothing
+    plain = find_relief(rigid, visible)
+    assert plain is not None and np.abs(plain.expression).max() < 1e-6
