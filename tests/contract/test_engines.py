@@ -16,7 +16,18 @@ import pytest
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
 from tests.farm.slurm.cluster import running_cluster, slurm_engine
-from tests.farm.tiny import HOLD, POLITE, LocalFarm, hold, job, lines, stamp, step, until
+from tests.farm.tiny import (
+    HOLD,
+    POLITE,
+    LocalFarm,
+    hold,
+    job,
+    lines,
+    on_hosts,
+    stamp,
+    step,
+    until,
+)
 
 SECRET = "hush-hush-hush"
 
@@ -315,12 +326,22 @@ def test_a_job_that_asks_for_too_much_is_refused(
         engine.status(bundle.settings.name)
 
 
+def test_more_hosts_at_once_than_there_are_are_refused(engine: Engine, tmp_path: Path) -> None:
+    bundle = on_hosts(7, job(stamp(tmp_path / "out", "x")))
+    with pytest.raises(FarmError, match=r"step 'stamp' asks for .*7 hosts at once.*--nodes"):
+        engine.submit(bundle)
+    with pytest.raises(FarmError, match=bundle.settings.name):
+        engine.status(bundle.settings.name)
+
+
 def test_malformed_bundle_is_refused(engine: Engine, tmp_path: Path) -> None:
     bundle = job(stamp(tmp_path / "out", "x", needs=("nothing",)))
     with pytest.raises(ConfigError, match="nothing"):
         engine.submit(bundle)
     with pytest.raises(ConfigError, match="Nowhere"):
         engine.submit(replace(job(stamp(tmp_path / "out", "x")), parameters={"Nowhere": "1"}))
+    with pytest.raises(ConfigError, match="nodes: stamp: Nodes: wanted .* got '0'"):
+        engine.submit(on_hosts(0, job(stamp(tmp_path / "out", "x"))))
 
 
 def test_progress_and_status_lines_arrive(engine: Engine, wait: Any, tmp_path: Path) -> None:

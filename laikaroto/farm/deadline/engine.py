@@ -28,7 +28,7 @@ from laikaroto.farm.engine import (
 )
 from laikaroto.farm.judging import judge_job, step_progress
 from laikaroto.farm.places import bundle_folder, job_folder, make_state_folder
-from laikaroto.farm.plan import StepPlan, plan_job
+from laikaroto.farm.plan import StepPlan, plan_job, refuse_several_hosts
 from laikaroto.farm.records import read_json, replace_file
 from laikaroto.farm.steering import Card, locked, new_card, pick_tasks, read_card, write_card
 
@@ -101,6 +101,7 @@ class DeadlineEngine(Engine):
         settings = bundle.settings
         plan = plan_job(bundle, where=f"job {settings.name}")
         _refuse_unknown_wishes(bundle)
+        refuse_several_hosts(plan, where=f"job {settings.name}", farm="Deadline Cloud")
         make_state_folder(self.state)
         with locked(self.state / "lock"):
             if (active := self._active_with_key(settings.key)) is not None:
