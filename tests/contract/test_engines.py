@@ -132,10 +132,18 @@ def test_only_what_may_succeed_later_is_tried_again(
     assert ("tried 3 times" in task.message) == (tries == 3)
 
 
-def test_trying_again_can_succeed(engine: Engine, wait: Any) -> None:
-    code = "import os, sys; sys.exit(0 if os.environ['LAIKAROTO_ATTEMPT'] == '2' else 75)"
-    done = wait(engine.submit(job(step("s", code))).job)
-    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 2
+def test_task_that_fails_twice_then_works(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import os, sys; number = os.environ['LAIKAROTO_ATTEMPT'];"
+        "open(sys.argv[1], 'a').write(number + '\\n');"
+        "number == '2' and os.kill(os.getpid(), 9); sys.exit(0 if number == '3' else 75)"
+    )
+    done = wait(
+        engine.submit(job(step("s", code, str(out)), stamp(out, "x", name="t", needs=("s",)))).job
+    )
+    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 3
+    assert lines(out) == ["1", "2", "3", "x"]
 
 
 def test_cancel_kills_the_payload_and_all_it_started(
@@ -374,6 +382,20 @@ def test_environment_of_a_task(engine: Engine, wait: Any, tmp_path: Path) -> Non
     assert found["LAIKAROTO_ATTEMPT"] == "1" and found["PYTHONUNBUFFERED"] == "1"
 
 
+def test_arguments_arrive_as_they_are_and_no_shell_reads_them(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    out, touched = tmp_path / "out", tmp_path / "touched"
+    words = [
+        f"$(touch {touched})", f"`touch {touched}`", f"; touch {touched} #", f"|| touch {touched}",
+        "a  b", "*", "'\"", "$HOME", "~", "\\n", "%j", "", "-x",
+    ]  # fmt: skip
+    code = "import json, sys; json.dump(sys.argv[2:], open(sys.argv[1], 'w'))"
+    done = wait(engine.submit(job(step("s", code, str(out), *words))).job)
+    assert done.state is JobState.SUCCEEDED
+    assert json.loads(out.read_text()) == words and not touched.exists()
+
+
 def test_secrets_of_the_environment_do_not_reach_logs(
     engine: Engine, wait: Any, tmp_path: Path
 ) -> None:
@@ -390,7 +412,10 @@ def test_files_of_a_queue_are_closed_to_others(engine: Engine, wait: Any, tmp_pa
     wait(engine.submit(job(stamp(tmp_path / "out", "x"))).job)
     assert stat.S_IMODE(engine.state.stat().st_mode) == 0o700
     logs = list(engine.state.rglob("*.log"))
-    assert logs and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in logs)
+    records = [*engine.state.rglob("logs/**/*.json"), *engine.state.glob("*.sqlite")]
+    assert logs and records
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [*logs, *records]} == {0o600}
+    assert {path.stat().st_uid for path in engine.state.rglob("*")} == {os.getuid()}
 
 
 def test_bundle_changed_after_submission_is_not_run(

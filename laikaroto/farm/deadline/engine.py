@@ -16,7 +16,7 @@ from typing import Any
 
 from laikaroto.config import DeadlineSettings, QueueConfig, parse_duration
 from laikaroto.errors import ConfigError, FarmError, TryAgainError
-from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
+from laikaroto.farm.bundle import Bundle, bundle_digest, check_digest, write_bundle
 from laikaroto.farm.engine import (
     Engine,
     JobStatus,
@@ -155,7 +155,9 @@ class DeadlineEngine(Engine):
         try:
             return str(read_json(job_folder(self.state, job) / "deadline.json")["jobId"])
         except FileNotFoundError:
-            return self._create(bundle_folder(self.state, job), card)
+            folder = bundle_folder(self.state, job)
+            check_digest(folder, card.digest)
+            return self._create(folder, card)
 
     # ---- looking --------------------------------------------------------------------------
 
