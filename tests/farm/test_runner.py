@@ -174,9 +174,9 @@ def test_secrets_by_the_names_of_their_variables() -> None:
         {
             "AWS_SECRET_ACCESS_KEY": "abcdef123", "MY_TOKEN": "abcdef123-longer", "PASSWORD": "ab",
             "SSL_AUTH_FILE": "/etc/a/file", "AUTHOR": "somebody", "HOME": "/home/me",
-            "KEY": "plain", "PWD": "/home/me/work", "MYSQL_PWD": "/slashed/it",
+            "KEY": "plain", "PWD": "/home/me/work", "MYSQL_PWD": "/slashed",
             "https_proxy": "http://me:by-the-wall@proxy:80", "DATABASE_URL": "pg://host:5432/x@y",
         }
     )  # fmt: skip
-    assert values == ("abcdef123-longer", "by-the-wall", "/slashed/it", "abcdef123")
+    assert values == ("abcdef123-longer", "by-the-wall", "abcdef123", "/slashed")
     assert masked("x abcdef123-longer abcdef123", values) == f"x {MASK} {MASK}"
