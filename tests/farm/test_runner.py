@@ -16,7 +16,7 @@ from laikaroto.farm.plan import plan_job
 from laikaroto.farm.records import Task
 from laikaroto.farm.secrecy import MASK, masked, secret_values
 from laikaroto.farm.steering import Steering, new_card, write_card, write_steering
-from tests.farm.tiny import hold, job, lines, stamp, step, until
+from tests.farm.tiny import hold, job, lines, on_hosts, stamp, step, until
 
 CODE = """
 import sys, time
@@ -166,6 +166,14 @@ def test_changed_bundle_is_not_run(runner: Runner, tmp_path: Path) -> None:
     template = runner.state / "jobs" / task.job / "bundle" / "laikaroto.yaml"
     template.write_text(template.read_text() + "\n")
     assert runner.run(task) == "failed 78"
+    assert not (tmp_path / "out").exists()
+
+
+def test_farm_that_cannot_give_a_task_several_hosts(runner: Runner, tmp_path: Path) -> None:
+    task = runner.submit(on_hosts(2, job(stamp(tmp_path / "out", "x"))))
+    assert runner.run(task) == "failed 1"
+    (attempt,) = task.attempts()
+    assert "2 hosts at once; this farm gives a task one" in attempt.message
     assert not (tmp_path / "out").exists()
 
 
