@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -191,8 +193,9 @@ def open_store(
         TryAgainError: it cannot listen there, or nobody does in time.
     """
     host, port = place or ("127.0.0.1", 0)
-    if host in ("localhost", "127.0.0.1", "::1"):
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the host's name may point elsewhere
+    if (interface := interface_towards(host)) is not None:
+        # gloo would take the one that this host's own name resolves to: often 127.0.1.1
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     wait = timedelta(seconds=JOIN_S if patience_s is None else patience_s)
     try:
         return _TCP_STORE(host, port, is_master=hosts, wait_for_workers=False, timeout=wait)
@@ -201,6 +204,24 @@ def open_store(
             f"cannot {'listen at' if hosts else 'reach'} {host}:{port}, where the processes of "
             f"this training meet ({_first_line(error)}); start all of them again"
         ) from error
+
+
+def interface_towards(host: str) -> str | None:
+    """Name of the network interface by which this host reaches another, or itself; nothing is sent.
+
+    None if the name does not resolve or cannot be reached.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(place)
+            own = probe.getsockname()[0]
+    except OSError:
+        return None
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(found.address.partition("%")[0] == own for found in addresses):
+            return name
+    return None
 
 
 def _meet(meeting: Meeting) -> tuple[Store, tuple[str, int]]:

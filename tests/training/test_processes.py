@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -24,7 +26,14 @@ from laikaroto.training.meeting import (
     slice_of,
     write_notice,
 )
-from laikaroto.training.processes import ALONE, _meet, joined, open_store, together
+from laikaroto.training.processes import (
+    ALONE,
+    _meet,
+    interface_towards,
+    joined,
+    open_store,
+    together,
+)
 from laikaroto.training.run import load_dataset, open_course, read_held_out, read_index
 from laikaroto.worker import character as steps
 from tests.training.synthetic import CHARACTER, template, write_show
@@ -229,6 +238,14 @@ def test_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) ->
         joined(open_store(None, hosts=True), 0, 3),
     ):
         raise AssertionError("nobody came, yet it began")
+
+
+def test_interface_is_the_one_that_leads_to_the_meeting_place() -> None:
+    assert interface_towards("127.0.0.1") == interface_towards("localhost") == "lo"
+    assert interface_towards("no-such-host.invalid") is None
+    for name, addresses in psutil.net_if_addrs().items():
+        own = [a.address for a in addresses if a.family == socket.AF_INET]
+        assert all(interface_towards(address) == name for address in own)
 
 
 def test_nobody_at_the_meeting_place(monkeypatch: pytest.MonkeyPatch) -> None:
