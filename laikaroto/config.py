@@ -169,6 +169,7 @@ class TrainingConfig(Strict):
     """
 
     budget: str = "8h"
+    nodes: Annotated[int, Field(ge=1, le=8)] = 1
     validation_shots: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 1
     crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=128)] = 512

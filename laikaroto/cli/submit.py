@@ -49,6 +49,7 @@ def training_bundle(
     character: str,
     budget: str | None = None,
     init_from: str | None = None,
+    nodes: int | None = None,
     wishes: Wishes = Wishes(),
 ) -> Bundle:
     """The job that learns a character.
@@ -59,27 +60,29 @@ def training_bundle(
         budget: wall time of the training, as ``8h``; None for the character's own.
         init_from: version of the model to start from, ``current``, or either of another
             character: ``villain:current``.
+        nodes: hosts that train together; None for as many as the character's file says.
         wishes: how to queue it.
 
     Raises:
         UsageError: a name, time or version cannot be.
     """
-    show.character(character)
+    nodes = nodes or show.character(character).training.nodes
     if budget is not None:
         parse_duration(budget)
     if init_from is not None:
         parse_source(init_from, character)
-    cpus = min(open_queue(show, wishes.queue).cpus, _MOST_TRAINING_CPUS)
+    cpus = min(open_queue(show, wishes.queue).cpus_on(nodes), _MOST_TRAINING_CPUS)
     return _bundle(
         show,
         template="train_character",
         names=("train", character),
         parameters={
             "Character": character, "Budget": budget or "", "InitFrom": init_from or "",
-            "Cpus": cpus,
+            "Cpus": cpus, "Nodes": nodes,
         },
-        key=("train", character, budget or "", init_from or ""),
+        key=("train", character, budget or "", init_from or "", str(nodes)),
         wishes=wishes,
+        nodes={"train": "Nodes"},
     )  # fmt: skip
 
 
@@ -138,6 +141,7 @@ def _bundle(
     key: tuple[str, ...],
     wishes: Wishes,
     reads: tuple[str, ...] = (),
+    nodes: Mapping[str, str] | None = None,
 ) -> Bundle:
     queue = show.queue(pick_queue(show, wishes.queue))
     name = new_job_name(*names)
@@ -155,7 +159,7 @@ def _bundle(
             show=show.configs.show.name, user=current_user(), queue=queue.name,
             priority=queue.priority if wishes.priority is None else wishes.priority,
             attempts=queue.attempts, not_before=wishes.not_before, paused=wishes.paused,
-            needs=tuple(wishes.after),
+            needs=tuple(wishes.after), nodes=dict(nodes or {}),
         ),
         reads=(configs, *reads),
         writes=(run,),
@@ -233,17 +237,19 @@ def _wishes(
 @click.option("--budget", metavar="TIME", help="Wall time of the training: 8h, 30m.")
 @click.option("--init-from", "init_from", metavar="V",
               help="Start from a model: v003, current, or OTHER:current of another character.")
+@click.option("--nodes", type=click.IntRange(1, 8), metavar="N",
+              help="Hosts that train together (Slurm). Default: the character's own, 1.")
 @_queueing_options
 @common_options
 def train(
-    character: str, budget: str | None, init_from: str | None, dry_run: bool,
+    character: str, budget: str | None, init_from: str | None, nodes: int | None, dry_run: bool,
     bundle_only: Path | None, wait: bool, configs: Path, as_json: bool, **wishes: Any,
 ) -> None:  # fmt: skip
     """Learn CHARACTER from its training shots; the new model is used if it is no worse."""
     show = Show.open(configs)
     chosen = _wishes(show, **wishes)
     bundle = training_bundle(
-        show, character=character, budget=budget, init_from=init_from, wishes=chosen
+        show, character=character, budget=budget, init_from=init_from, nodes=nodes, wishes=chosen
     )
     where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
     _send(open_queue(show, chosen.queue), [bundle], where)

@@ -36,7 +36,11 @@ _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look like 
 
 
 class JobSettings(Strict):
-    """laikaroto.yaml of a bundle."""
+    """laikaroto.yaml of a bundle.
+
+    nodes: steps whose task several hosts work at together -> the job parameter that says how
+    many. ``farm.nodes`` says what such a task finds.
+    """
 
     name: str
     key: Annotated[str, Field(min_length=1, max_length=400)]
@@ -49,6 +53,7 @@ class JobSettings(Strict):
     not_before: float | None = None
     paused: bool = False
     needs: tuple[str, ...] = ()
+    nodes: dict[str, str] = {}
 
     @field_validator("name", "kind", "queue")
     @classmethod

@@ -203,6 +203,10 @@ class Engine(ABC):
     def cpus(self) -> int:
         """CPUs that one task may use at most; jobs that can use them all ask for so many."""
 
+    def cpus_on(self, nodes: int) -> int:
+        """CPUs that a task may use on each of several hosts that work at it together."""
+        return self.cpus
+
     @abstractmethod
     def submit(self, bundle: Bundle) -> Submitted:
         """Queue a job; the engine writes and keeps the bundle.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from laikaroto.config import check_name
-from laikaroto.errors import ConfigError, UsageError
+from laikaroto.errors import ConfigError, FarmError, UsageError
 from laikaroto.farm.bundle import Bundle
 
 EXTENSIONS = ("TASK_CHUNKING", "FEATURE_BUNDLE_1")
@@ -25,12 +25,14 @@ EXTENSIONS = ("TASK_CHUNKING", "FEATURE_BUNDLE_1")
 class Requirements:
     """What a step asks of a host.
 
-    ``cpus`` None means it does not say. ``impossible`` lists what no local host can give,
-    in words.
+    ``cpus`` None means it does not say. ``nodes`` is how many hosts each of its tasks needs at
+    once, every one with these CPUs and this memory. ``impossible`` lists what no local host can
+    give, in words.
     """
 
     cpus: int | None = None
     memory_mib: int = 0
+    nodes: int = 1
     impossible: tuple[str, ...] = ()
 
 
@@ -92,6 +94,7 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         order = [step.name for step in StepDependencyGraph(job=job).topo_sorted()]
         for name in order:
             check_name(name, "step")  # steps become folders, job names and arguments
+        nodes = _nodes(bundle, order)
     except (DecodeValidationError, ValueError, UsageError) as error:
         raise ConfigError(f"{where}: template.yaml or its parameter values: {error}") from error
     steps = {step.name: step for step in job.steps}
@@ -100,7 +103,7 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
             StepPlan(
                 name=name,
                 needs=tuple(need.dependsOn for need in steps[name].dependencies or ()),
-                requirements=_requirements(steps[name].hostRequirements),
+                requirements=_requirements(steps[name].hostRequirements, nodes.get(name, 1)),
                 tasks=tuple(
                     {key: str(value.value) for key, value in task.items()}
                     for task in StepParameterSpaceIterator(space=steps[name].parameterSpace)
@@ -124,7 +127,41 @@ def refuse_environments(plan: JobPlan, *, where: str) -> None:
         raise ConfigError(f"{where}: jobs with OpenJD environments are not run by this engine")
 
 
-def _requirements(wanted: Any) -> Requirements:
+def refuse_several_hosts(plan: JobPlan, *, where: str, farm: str) -> None:
+    """Refuse what a farm that gives every task one host cannot run.
+
+    Args:
+        plan: the job.
+        where: how to call it in messages.
+        farm: how to call the farm.
+
+    Raises:
+        FarmError: a step asks for several hosts at once.
+    """
+    for step in plan.steps:
+        if (nodes := step.requirements.nodes) > 1:
+            raise FarmError(
+                f"{where}: step {step.name!r} asks for {nodes} hosts at once; {farm} gives each "
+                "task one. Submit it with --nodes 1, or to a Slurm queue"
+            )
+
+
+def _nodes(bundle: Bundle, steps: Sequence[str]) -> dict[str, int]:
+    """On how many hosts the tasks of a step run, where laikaroto.yaml says so."""
+    found: dict[str, int] = {}
+    for step, parameter in bundle.settings.nodes.items():
+        value = str(bundle.parameters.get(parameter, ""))
+        if step not in steps or not value.isdigit() or int(value) < 1:
+            raise ValueError(
+                f"laikaroto.yaml: nodes: {step}: {parameter}: wanted a step and a job parameter "
+                f"that is a number of hosts, got {value or 'no such parameter'!r} (steps: "
+                f"{', '.join(steps)})"
+            )
+        found[step] = int(value)
+    return found
+
+
+def _requirements(wanted: Any, nodes: int) -> Requirements:
     cpus: int | None = None
     memory = 0
     impossible: list[str] = []
@@ -144,7 +181,9 @@ def _requirements(wanted: Any) -> Requirements:
         if not fine:
             asked = ", ".join([*(attribute.anyOf or ()), *(attribute.allOf or ())])
             impossible.append(f"{attribute.name} {asked} (here: {here})")
-    return Requirements(cpus=cpus, memory_mib=memory, impossible=tuple(impossible))
+    return Requirements(
+        cpus=cpus, memory_mib=memory, nodes=nodes, impossible=tuple(impossible)
+    )
 
 
 def _attributes() -> dict[str, str]:

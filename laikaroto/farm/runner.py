@@ -18,13 +18,13 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from laikaroto.errors import EXIT_TRY_AGAIN, LaikarotoError
+from laikaroto.errors import EXIT_TRY_AGAIN, FarmError, LaikarotoError
 from laikaroto.farm.attempt import (
     close_log,
     ending_text,
@@ -32,11 +32,20 @@ from laikaroto.farm.attempt import (
     grace_s,
     open_log,
     open_session,
+    say,
     start_task,
     tethered,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.engine import TaskState
+from laikaroto.farm.nodes import (
+    Call,
+    Companions,
+    first_failure,
+    kill_companions,
+    place_of,
+    would_come_again,
+)
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import bundle_folder, log_file, make_state_folder, sessions_folder
 from laikaroto.farm.plan import JobPlan, plan_job
@@ -68,6 +77,7 @@ class _Why(Enum):
     LIMIT = "limit"  # the farm's time limit is near
     TIMEOUT = "timeout"  # the queue's own
     FENCED = "fenced"  # a later attempt has begun
+    NODE = "node"  # another host of this task failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,10 @@ class FarmSide:
             when the time is near, because limits may be extended.
         stop_before_s: how long before that the payload is asked to save its work and end.
         adopts: this process runs nothing else and has called ``processes.adopt_orphans``.
+        companions: the command that starts a companion on each other host of a task that has
+            several (``farm.nodes``), given the attempt, the number of hosts and the CPUs of
+            each; None if this farm gives a task one host.
+        address: under which name or address those reach this host.
     """
 
     farm_id: str = ""
@@ -88,6 +102,8 @@ class FarmSide:
     ends_at: Callable[[], float | None] = lambda: None
     stop_before_s: float = 60.0
     adopts: bool = False
+    companions: Callable[[Call, int, int], Sequence[str]] | None = None
+    address: Callable[[], str] = platform.node
 
 
 def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
@@ -136,6 +152,7 @@ def _settle(task: Task, farm: FarmSide, since: int, allowed: int) -> Verdict:
         if attempt.ended is not None:
             continue
         if attempt.host == farm.host:
+            kill_companions(task.state, attempt.token)
             kill_marked(task.state, attempt.token)
             shutil.rmtree(sessions_folder(task.state, attempt.token), ignore_errors=True)
         task.end(attempt.number, Outcome.LOST, exit_code=None, message=_lost(attempt, farm))
@@ -174,6 +191,7 @@ class _Run:
         self._session: Any = None
         self._known_end: float | None = 0.0  # 0: not asked yet
         self._hunt = Hunt(task.state, token, family=farm.adopts)
+        self._companions: Companions | None = None
 
     def run(self) -> int | None:
         """Run the payload; write down how it ended; its exit code."""
@@ -224,23 +242,45 @@ class _Run:
         self._grace_s = grace_s(plan, task.step)
         make_state_folder(folder.parent)
         make_state_folder(folder)
-        self._start(plan, folder)
-        return self._ended(self._watch())
+        try:
+            self._start(plan, folder)
+            status = self._watch()
+        finally:
+            if self._companions is not None:
+                self._companions.end()
+        return self._ended(status)
 
     def _start(self, plan: JobPlan, folder: Path) -> None:
         task = self._task
-        cpus = self._card.step(task.step).requirements.cpus or 0
+        threads = max(self._card.threads, self._card.step(task.step).requirements.cpus or 0)
         self._session = open_session(
             task.job, plan, folder=folder, callback=lambda _, status: self._hear(status)
         )
         start_task(
             self._session, plan, task.step, self._parameters(),
             environment_of(
-                mark=mark(task.state, self._token), attempt=self._number,
-                threads=max(self._card.threads, cpus),
+                mark=mark(task.state, self._token), attempt=self._number, threads=threads,
                 lease=task.file(self._number + 1, ".claim.json"),
-            ),
+            )
+            | self._gather(threads),
         )  # fmt: skip
+
+    def _gather(self, cpus: int) -> dict[str, str]:
+        """Start companions where the task has several hosts; what its payload has to know."""
+        nodes = self._card.step(self._task.step).requirements.nodes
+        if nodes == 1:
+            return {}
+        if self._farm.companions is None:
+            raise FarmError(
+                f"step {self._task.step!r} asks for {nodes} hosts at once; this farm gives a task "
+                "one. Submit the job with --nodes 1"
+            )
+        call = Call(task=self._task, number=self._number, token=self._token)
+        self._companions = Companions(
+            call, self._farm.companions(call, nodes, cpus), say=say,
+            ended=lambda code: self._events.put(("companions", code)),
+        )  # fmt: skip
+        return place_of(call, 0, self._farm.address())
 
     def _hear(self, status: Any) -> None:
         self._events.put(("action", status))
@@ -259,6 +299,9 @@ class _Run:
                 kind, what = "tick", None
             if kind == "stop":
                 self._stop(what)
+            elif kind == "companions":
+                if what:
+                    self._stop(_Why.NODE)
             elif kind == "action" and what.state is ActionState.RUNNING:
                 self._report(what)
             elif kind == "action":
@@ -325,6 +368,8 @@ class _Run:
         code = status.exit_code
         if status.state is ActionState.SUCCESS:
             return Outcome.EXITED, code or 0, ending_text(status)
+        if (node := self._failed_node(code)) is not None:
+            return Outcome.EXITED, *node
         if self._why is not None:
             return self._ended_early(self._why, code, status)
         if code is None:
@@ -332,6 +377,19 @@ class _Run:
         if status.state is ActionState.TIMEOUT:
             return Outcome.TIMEOUT, code, "ran longer than its template allows"
         return Outcome.EXITED, code, ending_text(status)
+
+    def _failed_node(self, code: int | None) -> tuple[int, str] | None:
+        """Exit code and message of a companion, if that is why the payload did not succeed."""
+        if self._companions is None or self._why not in (None, _Why.NODE):
+            return None
+        if code is not None and would_come_again(code):
+            return None  # it has a reason of its own
+        nodes = self._card.step(self._task.step).requirements.nodes
+        failure = first_failure(self._task, self._number, nodes)
+        if self._why is _Why.NODE:
+            return failure or (EXIT_TRY_AGAIN, "the other hosts of this task could not be started")
+        # a payload that lost contact says so itself, unless trying again would not help
+        return failure if failure is not None and would_come_again(failure[0]) else None
 
     def _ended_early(
         self, why: _Why, code: int | None, status: Any

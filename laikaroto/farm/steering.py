@@ -81,7 +81,7 @@ def write_card(folder: Path, card: Card) -> None:
             "steps": [
                 {
                     "name": step.name, "needs": list(step.needs), "cpus": step.requirements.cpus,
-                    "memory_mib": step.requirements.memory_mib,
+                    "memory_mib": step.requirements.memory_mib, "nodes": step.requirements.nodes,
                     "tasks": [dict(task) for task in step.tasks],
                 }
                 for step in card.steps
@@ -122,7 +122,9 @@ def _step(data: Mapping[str, Any]) -> StepPlan:
     return StepPlan(
         name=data["name"],
         needs=tuple(data["needs"]),
-        requirements=Requirements(cpus=data["cpus"], memory_mib=data["memory_mib"]),
+        requirements=Requirements(
+            cpus=data["cpus"], memory_mib=data["memory_mib"], nodes=data.get("nodes", 1)
+        ),  # jobs of former versions do not say on how many hosts
         tasks=tuple(data["tasks"]),
     )
 

@@ -214,8 +214,9 @@ def train(
     if meeting.node == 0:
         sweep(run)
     with together(meeting, helper, threads_for(meeting.processes)) as peers:
+        told = report if peers.leads else _no_report  # one line a step says enough
         course, package = _open_course(
-            show, character, budget_s, init_from, run, report, peers, meeting.processes
+            show, character, budget_s, init_from, run, told, peers, meeting.processes
         )
         course = replace(course, stop=stop or Stop(), permit=check_lease)
         _train(course, package, report)
@@ -234,7 +235,11 @@ def help_train(*, run: Path, place: tuple[str, int], rank: int, count: int) -> N
     from laikaroto.training.run import open_course
 
     with joined(open_store(place, hosts=False), rank, count) as peers:
-        train_networks(open_course(run, lambda share, text: None, peers=peers))
+        train_networks(open_course(run, _no_report, peers=peers))
+
+
+def _no_report(share: float, text: str) -> None:
+    """What process 0 says is said for all."""
 
 
 def _open_course(

@@ -16,7 +16,18 @@ import pytest
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
 from tests.farm.slurm.cluster import running_cluster, slurm_engine
-from tests.farm.tiny import HOLD, POLITE, LocalFarm, hold, job, lines, stamp, step, until
+from tests.farm.tiny import (
+    HOLD,
+    POLITE,
+    LocalFarm,
+    hold,
+    job,
+    lines,
+    on_hosts,
+    stamp,
+    step,
+    until,
+)
 
 SECRET = "hush-hush-hush"
 
@@ -121,10 +132,18 @@ def test_only_what_may_succeed_later_is_tried_again(
     assert ("tried 3 times" in task.message) == (tries == 3)
 
 
-def test_trying_again_can_succeed(engine: Engine, wait: Any) -> None:
-    code = "import os, sys; sys.exit(0 if os.environ['LAIKAROTO_ATTEMPT'] == '2' else 75)"
-    done = wait(engine.submit(job(step("s", code))).job)
-    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 2
+def test_task_that_fails_twice_then_works(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import os, sys; number = os.environ['LAIKAROTO_ATTEMPT'];"
+        "open(sys.argv[1], 'a').write(number + '\\n');"
+        "number == '2' and os.kill(os.getpid(), 9); sys.exit(0 if number == '3' else 75)"
+    )
+    done = wait(
+        engine.submit(job(step("s", code, str(out)), stamp(out, "x", name="t", needs=("s",)))).job
+    )
+    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 3
+    assert lines(out) == ["1", "2", "3", "x"]
 
 
 def test_cancel_kills_the_payload_and_all_it_started(
@@ -315,12 +334,22 @@ def test_a_job_that_asks_for_too_much_is_refused(
         engine.status(bundle.settings.name)
 
 
+def test_more_hosts_at_once_than_there_are_are_refused(engine: Engine, tmp_path: Path) -> None:
+    bundle = on_hosts(7, job(stamp(tmp_path / "out", "x")))
+    with pytest.raises(FarmError, match=r"step 'stamp' asks for .*7 hosts at once.*--nodes"):
+        engine.submit(bundle)
+    with pytest.raises(FarmError, match=bundle.settings.name):
+        engine.status(bundle.settings.name)
+
+
 def test_malformed_bundle_is_refused(engine: Engine, tmp_path: Path) -> None:
     bundle = job(stamp(tmp_path / "out", "x", needs=("nothing",)))
     with pytest.raises(ConfigError, match="nothing"):
         engine.submit(bundle)
     with pytest.raises(ConfigError, match="Nowhere"):
         engine.submit(replace(job(stamp(tmp_path / "out", "x")), parameters={"Nowhere": "1"}))
+    with pytest.raises(ConfigError, match="nodes: stamp: Nodes: wanted .* got '0'"):
+        engine.submit(on_hosts(0, job(stamp(tmp_path / "out", "x"))))
 
 
 def test_progress_and_status_lines_arrive(engine: Engine, wait: Any, tmp_path: Path) -> None:
@@ -353,6 +382,20 @@ def test_environment_of_a_task(engine: Engine, wait: Any, tmp_path: Path) -> Non
     assert found["LAIKAROTO_ATTEMPT"] == "1" and found["PYTHONUNBUFFERED"] == "1"
 
 
+def test_arguments_arrive_as_they_are_and_no_shell_reads_them(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    out, touched = tmp_path / "out", tmp_path / "touched"
+    words = [
+        f"$(touch {touched})", f"`touch {touched}`", f"; touch {touched} #", f"|| touch {touched}",
+        "a  b", "*", "'\"", "$HOME", "~", "\\n", "%j", "", "-x",
+    ]  # fmt: skip
+    code = "import json, sys; json.dump(sys.argv[2:], open(sys.argv[1], 'w'))"
+    done = wait(engine.submit(job(step("s", code, str(out), *words))).job)
+    assert done.state is JobState.SUCCEEDED
+    assert json.loads(out.read_text()) == words and not touched.exists()
+
+
 def test_secrets_of_the_environment_do_not_reach_logs(
     engine: Engine, wait: Any, tmp_path: Path
 ) -> None:
@@ -369,7 +412,10 @@ def test_files_of_a_queue_are_closed_to_others(engine: Engine, wait: Any, tmp_pa
     wait(engine.submit(job(stamp(tmp_path / "out", "x"))).job)
     assert stat.S_IMODE(engine.state.stat().st_mode) == 0o700
     logs = list(engine.state.rglob("*.log"))
-    assert logs and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in logs)
+    records = [*engine.state.rglob("logs/**/*.json"), *engine.state.glob("*.sqlite")]
+    assert logs and records
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [*logs, *records]} == {0o600}
+    assert {path.stat().st_uid for path in engine.state.rglob("*")} == {os.getuid()}
 
 
 def test_bundle_changed_after_submission_is_not_run(

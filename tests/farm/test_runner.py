@@ -16,7 +16,7 @@ from laikaroto.farm.plan import plan_job
 from laikaroto.farm.records import Task
 from laikaroto.farm.secrecy import MASK, masked, secret_values
 from laikaroto.farm.steering import Steering, new_card, write_card, write_steering
-from tests.farm.tiny import hold, is_free, job, lines, stamp, step, until
+from tests.farm.tiny import hold, is_free, job, lines, on_hosts, stamp, step, until
 
 CODE = """
 import sys, time
@@ -188,13 +188,22 @@ def test_changed_bundle_is_not_run(runner: Runner, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_farm_that_cannot_give_a_task_several_hosts(runner: Runner, tmp_path: Path) -> None:
+    task = runner.submit(on_hosts(2, job(stamp(tmp_path / "out", "x"))))
+    assert runner.run(task) == "failed 1"
+    (attempt,) = task.attempts()
+    assert "2 hosts at once; this farm gives a task one" in attempt.message
+    assert not (tmp_path / "out").exists()
+
+
 def test_secrets_by_the_names_of_their_variables() -> None:
     values = secret_values(
         {
             "AWS_SECRET_ACCESS_KEY": "abcdef123", "MY_TOKEN": "abcdef123-longer", "PASSWORD": "ab",
             "SSL_AUTH_FILE": "/etc/a/file", "AUTHOR": "somebody", "HOME": "/home/me",
-            "KEY": "plain",
+            "KEY": "plain", "PWD": "/home/me/work", "MYSQL_PWD": "/slashed",
+            "https_proxy": "http://me:by-the-wall@proxy:80", "DATABASE_URL": "pg://host:5432/x@y",
         }
     )  # fmt: skip
-    assert values == ("abcdef123-longer", "abcdef123")
+    assert values == ("abcdef123-longer", "by-the-wall", "abcdef123", "/slashed")
     assert masked("x abcdef123-longer abcdef123", values) == f"x {MASK} {MASK}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,17 @@ def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bun
             }  # fmt: skip
         ),
     )
+
+
+def on_hosts(nodes: int, bundle: Bundle) -> Bundle:
+    """The same job with every step on so many hosts at once."""
+    template = json.loads(bundle.template)
+    template["parameterDefinitions"] = [{"name": "Nodes", "type": "INT"}]
+    wanted = {step["name"]: "Nodes" for step in template["steps"]}
+    return replace(
+        bundle, template=json.dumps(template), parameters={"Nodes": nodes},
+        settings=bundle.settings.model_copy(update={"nodes": wanted}),
+    )  # fmt: skip
 
 
 def stamp(path: Path, text: str = "{{Task.Param.I}}", **kwargs: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import job_folder, make_state_folder, purged_folder
-from laikaroto.farm.plan import plan_job, refuse_environments
+from laikaroto.farm.plan import plan_job, refuse_environments, refuse_several_hosts
 
 _BUNDLE = ".bundle"
 _OLD_REPLY_S = 3600.0
@@ -181,6 +181,7 @@ def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
                 return {"job": active, "existing": True}
             plan = plan_job(bundle, where=f"job {name}")
             refuse_environments(plan, where=f"job {name}")
+            refuse_several_hosts(plan, where=f"job {name}", farm="a local queue")
             for step in plan.steps:
                 if refusal := capacity.refusal(step.name, step.requirements):
                     raise FarmError(f"job {name}: {refusal}")

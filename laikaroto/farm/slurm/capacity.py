@@ -30,8 +30,15 @@ def refusal(
         faults.append(f"{cpus} CPUs (the largest host has {cluster.cpus})")
     if wanted.memory_mib > most_memory:
         faults.append(f"{wanted.memory_mib} MiB memory (the largest host has {most_memory})")
-    if not faults and not any(c >= cpus and m >= wanted.memory_mib for c, m in cluster.hosts):
+    fit = sum(c >= cpus and m >= wanted.memory_mib for c, m in cluster.hosts)
+    if not faults and fit == 0:
         faults.append(f"{cpus} CPUs and {wanted.memory_mib} MiB memory on one host")
+    most = fit if cluster.most_nodes is None else min(fit, cluster.most_nodes)
+    if not faults and wanted.nodes > most:
+        faults.append(
+            f"{wanted.nodes} hosts at once with {cpus} CPUs and {wanted.memory_mib} MiB memory "
+            f"(a job may have {most} such hosts); submit it with fewer --nodes"
+        )
     limit = None if settings.time_limit is None else parse_duration(settings.time_limit)
     if limit is not None and cluster.time_limit_s is not None and limit > cluster.time_limit_s:
         faults.append(

@@ -69,13 +69,15 @@ _OVER = frozenset(
 class Cluster:
     """What a partition can give one task, and how the cluster is set up.
 
-    ``hosts`` holds CPUs and memory in MiB of each; ``time_limit_s`` is None for no limit.
+    ``hosts`` holds CPUs and memory in MiB of each; ``time_limit_s`` and ``most_nodes``, the hosts
+    one job may have, are None for no limit.
     """
 
     hosts: tuple[tuple[int, int], ...]
     time_limit_s: float | None
     most_array_tasks: int
     requeues_75: bool
+    most_nodes: int | None = None
 
     @property
     def cpus(self) -> int:
@@ -137,6 +139,7 @@ class Slurm:
             time_limit_s=parse_time(chosen[0].get("MaxTime", "UNLIMITED")),
             most_array_tasks=int(config.get("MaxArraySize", "1001")),
             requeues_75="75" in re.split(r"\D+", config.get("RequeueExit", "")),
+            most_nodes=_limit(chosen[0].get("MaxNodes", "UNLIMITED")),
         )
 
     def ends_at(self, farm_id: str) -> float | None:
@@ -146,6 +149,11 @@ class Slurm:
         except (FarmError, TryAgainError):
             return None  # asked again later
         return parse_instant(dict(_fields(text)).get("EndTime", ""))
+
+    def address(self, host: str) -> str:
+        """Under which name or address other hosts of the cluster reach one of them."""
+        text = self._run("scontrol", "--oneliner", "show", "node", host)
+        return dict(_fields(text)).get("NodeAddr", host)
 
     # ---- telling --------------------------------------------------------------------------
 
@@ -254,6 +262,10 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 def _fields(line: str) -> list[tuple[str, str]]:
     """``Name=value`` words of one line."""
     return [(n, v) for n, equals, v in (word.partition("=") for word in line.split()) if equals]
+
+
+def _limit(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def parse_time(text: str) -> float | None:

@@ -62,6 +62,11 @@ class SlurmEngine(Engine):
         """CPUs of the largest host, unless the queue says fewer."""
         return self._settings.max_cpus or self._slurm.cluster().cpus
 
+    def cpus_on(self, nodes: int) -> int:
+        """So many hosts have at least these CPUs, unless the queue says fewer."""
+        sizes = sorted((cpus for cpus, _ in self._slurm.cluster().hosts), reverse=True)
+        return self._settings.max_cpus or (sizes[nodes - 1] if nodes <= len(sizes) else self.cpus)
+
     # ---- submitting -----------------------------------------------------------------------
 
     def submit(self, bundle: Bundle) -> Submitted:
