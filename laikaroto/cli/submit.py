@@ -140,7 +140,8 @@ def _bundle(
     reads: tuple[str, ...] = (),
 ) -> Bundle:
     queue = show.queue(pick_queue(show, wishes.queue))
-    name = new_job_name(*names)
+    kind, subject, *more = names
+    name = new_job_name(show.configs.show.name, subject, current_user(), kind, *more)
     run = str(show.work_folder(name))
     configs = str(show.configs.folder)
     derived = hashlib.sha256("\0".join((show.configs.show.name, *key)).encode()).hexdigest()
@@ -300,7 +301,7 @@ def _send(engine: Engine, bundles: Sequence[Bundle], where: _Where) -> None:
     if where.bundle_only is not None:
         _write_bundles(bundles, where.bundle_only.absolute(), as_json=as_json)
         return
-    sent = [engine.submit(bundle) for bundle in bundles]
+    sent = engine.submit_all(bundles)
     hint = engine.obstacle()
     if not as_json:
         for item in sent:

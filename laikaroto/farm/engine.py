@@ -216,13 +216,30 @@ class Engine(ABC):
                 job).
         """
 
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """Queue many jobs, in this order; as ``submit``, but faster where the farm allows it.
+
+        Raises:
+            LaikarotoError: as of ``submit``; jobs before the one at fault may have been queued.
+                Submitting the same again queues the rest only.
+        """
+        return tuple(self.submit(bundle) for bundle in bundles)
+
     @abstractmethod
     def jobs(self) -> tuple[JobStatus, ...]:
         """All jobs, oldest first, with counts for each step but without their tasks."""
 
+    def names(self) -> tuple[str, ...]:
+        """Names of all jobs; quicker than ``jobs`` where the farm allows it."""
+        return tuple(job.name for job in self.jobs())
+
     @abstractmethod
     def status(self, job: str) -> JobStatus:
         """One job with all its tasks."""
+
+    def statuses(self, jobs: Sequence[str]) -> tuple[JobStatus, ...]:
+        """Several jobs with all their tasks, in this order; one look where the farm allows it."""
+        return tuple(self.status(job) for job in jobs)
 
     @abstractmethod
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
@@ -303,13 +320,19 @@ class Engine(ABC):
             FarmError: the time is up.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
+        found: dict[str, JobStatus] = {}
         while True:
-            found = tuple(self.status(job) for job in jobs)
-            for status in found:
+            left = [job for job in jobs if job not in found or not found[job].state.over]
+            for status in self.statuses(left):
+                found[status.name] = status
                 watch(status)
-            if all(status.state.over for status in found):
-                return found
+            slow = [found[job] for job in left if not found[job].state.over]
+            if not slow and len(left) < len(found):  # a blocked one may have been freed since
+                found.update((status.name, status) for status in self.statuses(jobs))
+                slow = [status for status in found.values() if not status.state.over]
+            if not slow:
+                return tuple(found[job] for job in jobs)
             if end is not None and time.monotonic() > end:
-                slow = ", ".join(f"{s.name} ({s.state.value})" for s in found if not s.state.over)
-                raise FarmError(f"not over after {timeout_s:g} s: {slow}")
+                listed = ", ".join(f"{status.name} ({status.state.value})" for status in slow[:10])
+                raise FarmError(f"not over after {timeout_s:g} s: {len(slow)} jobs: {listed}")
             time.sleep(poll_s)

@@ -11,6 +11,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +67,14 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
     """
     from openjd.model import (
         DecodeValidationError,
-        DocumentType,
         StepDependencyGraph,
         StepParameterSpaceIterator,
         create_job,
-        decode_job_template,
-        document_string_to_object,
         preprocess_job_parameters,
     )
 
     try:
-        template = decode_job_template(
-            template=document_string_to_object(
-                document=bundle.template, document_type=DocumentType.YAML
-            ),
-            supported_extensions=EXTENSIONS,
-        )
+        template = _decode(bundle.template)
         values = preprocess_job_parameters(
             job_template=template,
             job_parameter_values={key: str(value) for key, value in bundle.parameters.items()},
@@ -111,6 +104,17 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         job=job,
         values=values,
         extensions=tuple(template.extensions or ()),
+    )
+
+
+@lru_cache(maxsize=8)
+def _decode(text: str) -> Any:
+    """The template's record, which nothing changes; hundreds of jobs come from the same text."""
+    from openjd.model import DocumentType, decode_job_template, document_string_to_object
+
+    return decode_job_template(
+        template=document_string_to_object(document=text, document_type=DocumentType.YAML),
+        supported_extensions=EXTENSIONS,
     )
 
 

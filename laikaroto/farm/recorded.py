@@ -8,12 +8,14 @@ in line with it, as often as one likes; what tasks did is read from their record
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -40,6 +42,7 @@ from laikaroto.farm.view import JobView, Key
 
 _VERIFY_ROUNDS = 3
 _MEND_EVERY_S = 60.0
+_AT_ONCE = 200  # jobs whose locks are held together; a process may have 1,024 files open
 V = TypeVar("V", bound=JobView)
 
 
@@ -51,6 +54,9 @@ class RecordedEngine(Engine, Generic[V]):
 
     poll_s: float
     """Least time between looks while waiting, in seconds: every look asks the farm."""
+
+    hands: int = 1
+    """Jobs that may be given to the farm at the same time, by threads."""
 
     def __init__(self, queue: QueueConfig, state: Path) -> None:
         """Nothing is asked or opened before it is used.
@@ -129,7 +135,34 @@ class RecordedEngine(Engine, Generic[V]):
             TryAgainError: the farm cannot be reached. What was submitted stays; submitting
                 the same again goes on with it.
         """
-        name, key = bundle.settings.name, bundle.settings.key
+        return self.submit_all([bundle])[0]
+
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """See ``Engine.submit_all``. If one job is refused, no new one of the call stays.
+
+        Raises:
+            TryAgainError: as of ``submit``.
+        """
+        planned = [(bundle, self._plan(bundle)) for bundle in bundles]
+        make_state_folder(self.state)
+        sent: dict[str, Submitted] = {}  # by key
+        with locked(self.state / "lock"):
+            active = self._active_with_keys([bundle.settings.key for bundle in bundles])
+            for bundle, plan in planned:
+                name, key = bundle.settings.name, bundle.settings.key
+                if key in active:
+                    sent[key] = Submitted(job=active[key], existing=True)
+                    continue
+                self._make_job(bundle, plan, flush=len(planned) == 1)
+                replace_file(self._key_file(key), {"job": name}, flush=len(planned) == 1)
+                sent[key], active[key] = Submitted(job=name, existing=False), name
+            if len(planned) > 1:
+                os.sync()  # once for all files
+        self._bring_in(list(dict.fromkeys(sent.values())))
+        return tuple(sent[bundle.settings.key] for bundle in bundles)
+
+    def _plan(self, bundle: Bundle) -> JobPlan:
+        name = bundle.settings.name
         plan = plan_job(bundle, where=f"job {name}")
         refuse_environments(plan, where=f"job {name}")
         for other in bundle.settings.needs:
@@ -137,33 +170,24 @@ class RecordedEngine(Engine, Generic[V]):
         for step in plan.steps:
             if why := self._refusal(step.name, step.requirements):
                 raise FarmError(f"job {name}: {why}")
-        make_state_folder(self.state)
-        with locked(self.state / "lock"):
-            if active := self._active_with_key(key):
-                existing = True
-                name = active
-            else:
-                existing = False
-                self._make_job(bundle, plan)
-                replace_file(self._key_file(key), {"job": name})
-        self._bring_in(name, undo=not existing)
-        return Submitted(job=name, existing=existing)
+        return plan
 
-    def _make_job(self, bundle: Bundle, plan: JobPlan) -> None:
+    def _make_job(self, bundle: Bundle, plan: JobPlan, *, flush: bool) -> None:
         """Write the job's folder, whole or not at all."""
         name = bundle.settings.name
         hidden = self.state / "jobs" / f".{name}.{secrets.token_hex(4)}"
         try:
-            write_bundle(bundle, hidden / "bundle")
+            write_bundle(bundle, hidden / "bundle", flush=flush)
             card = new_card(
                 bundle, plan, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
                 timeout_s=parse_duration(self._queue.task_timeout),
                 stop_before_s=self._stop_before_s(),
             )  # fmt: skip
-            write_card(hidden, card)
+            write_card(hidden, card, flush=flush)
             write_steering(
-                hidden, Steering(priority=bundle.settings.priority, paused=bundle.settings.paused)
-            )
+                hidden, Steering(priority=bundle.settings.priority, paused=bundle.settings.paused),
+                flush=flush,
+            )  # fmt: skip
             hidden.rename(job_folder(self.state, name))
             for other in bundle.settings.needs:
                 marker = job_folder(self.state, other) / "dependents" / name
@@ -174,44 +198,90 @@ class RecordedEngine(Engine, Generic[V]):
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
-    def _bring_in(self, name: str, *, undo: bool) -> None:
-        """Submit a job, and look whether the farm really has it."""
+    def _bring_in(self, sent: Sequence[Submitted]) -> None:
+        """Submit jobs, and look whether the farm really has them."""
+        left = [item.job for item in sent]
+        listed = left[0] if len(left) == 1 else f"and {len(left) - 1} more"
         try:
             for _ in range(_VERIFY_ROUNDS):
-                if not self._reconcile(name):
+                if not (left := self._reconcile_all(left)):
                     return
         except TryAgainError as error:
             raise TryAgainError(
-                f"{error}. Job {name} is written down; submit the same again, or run 'laikaroto "
+                f"{error}. Job {listed} is written down; submit the same again, or run 'laikaroto "
                 f"farm verify --queue {self.name}', to go on with it"
             ) from error
         except LaikarotoError:
-            if undo:
-                self._withdraw(name)
+            self._withdraw([item.job for item in sent if not item.existing])
             raise
         raise TryAgainError(
-            f"{self.farm} acknowledges job {name} and forgets it again; see its log, then run "
-            f"'laikaroto farm verify --queue {self.name}'"
+            f"{self.farm} acknowledges {len(left)} jobs, such as {left[0]}, and forgets them "
+            f"again; see its log, then run 'laikaroto farm verify --queue {self.name}'"
         )
 
-    def _withdraw(self, name: str) -> None:
-        """The farm refused a part of a new job: nothing of it stays."""
+    def _reconcile_all(self, names: Sequence[str]) -> list[str]:
+        """Bring the farm in line with jobs, several at once; those it was given tasks of.
+
+        The farm is asked once for many, because that is what takes the time.
+        """
+        changed: list[str] = []
+        with ThreadPoolExecutor(self.hands) as pool:
+            for start in range(0, len(names), _AT_ONCE):
+                part = names[start : start + _AT_ONCE]
+                with ExitStack() as locks:
+                    for name in sorted(part):  # two clients take them in the same order
+                        locks.enter_context(locked(job_folder(self.state, name) / "lock"))
+                    views = self._views(part)
+                    given = pool.map(
+                        lambda name, views=views: self._reconcile_view(
+                            self._related(views, name), name, rewire=False
+                        ),
+                        part,
+                    )
+                    changed += [
+                        name for name, number in zip(part, given, strict=True) if number
+                    ]
+        return changed
+
+    def _related(self, views: Mapping[str, V], job: str) -> dict[str, V]:
+        """A job and, transitively, those it needs."""
+        found: dict[str, V] = {}
+        todo = [job]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found[name] = views[name]
+                todo += views[name].card.settings.needs
+        return found
+
+    def _withdraw(self, names: Sequence[str]) -> None:
+        """The farm refused a part of new jobs: nothing of them stays."""
         try:
-            self._end(self._views([name])[name])
+            views = self._views(names)
+            for name in names:
+                self._end(views[name])
         except LaikarotoError:
             pass  # the reason for this is being raised
-        shutil.rmtree(job_folder(self.state, name), ignore_errors=True)
+        for name in names:
+            shutil.rmtree(job_folder(self.state, name), ignore_errors=True)
 
     def _key_file(self, key: str) -> Path:
         return self.state / "keys" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _active_with_key(self, key: str) -> str | None:
-        try:
-            name = str(read_json(self._key_file(key))["job"])
-            status = self.status(name)
-        except (FileNotFoundError, FarmError):
-            return None
-        return name if not status.state.over or status.state is JobState.BLOCKED else None
+    def _active_with_keys(self, keys: Sequence[str]) -> dict[str, str]:
+        """Names of the active jobs among those that were submitted with these keys."""
+        known: dict[str, str] = {}
+        for key in keys:
+            with suppress(FileNotFoundError):
+                name = str(read_json(self._key_file(key))["job"])
+                if job_folder(self.state, name).is_dir():
+                    known[key] = name
+        found = {status.name: status.state for status in self.statuses(list(known.values()))}
+        return {
+            key: name
+            for key, name in known.items()
+            if not found[name].over or found[name] is JobState.BLOCKED
+        }
 
     # ---- looking --------------------------------------------------------------------------
 
@@ -219,17 +289,17 @@ class RecordedEngine(Engine, Generic[V]):
         read_card(self.state, job, queue=self.name)  # before the farm is asked: there may be none
         return self._views([job])
 
-    def _names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
+        """See ``Engine.names``."""
         try:
-            entries = sorted((self.state / "jobs").iterdir())
+            found = sorted(os.listdir(self.state / "jobs"))
         except FileNotFoundError:
-            return []
-        return [path.name for path in entries if not path.name.startswith(".")]
+            return ()
+        return tuple(name for name in found if not name.startswith("."))
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
-        names = self._names()
-        if not names:
+        if not (names := self.names()):
             return ()
         views = self._views(names)
         known: dict[str, JobStatus] = {}
@@ -238,7 +308,16 @@ class RecordedEngine(Engine, Generic[V]):
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
-        return self._status(self._look(job), job, {}, with_tasks=True)
+        return self.statuses([job])[0]
+
+    def statuses(self, jobs: Sequence[str]) -> tuple[JobStatus, ...]:
+        """See ``Engine.statuses``."""
+        if not jobs:
+            return ()
+        for job in jobs:
+            read_card(self.state, job, queue=self.name)  # before the farm is asked
+        views = self._views(jobs)
+        return tuple(self._status(views, job, {}, with_tasks=True) for job in jobs)
 
     def _status(
         self, views: Mapping[str, V], name: str, known: dict[str, JobStatus], *,

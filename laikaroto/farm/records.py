@@ -192,13 +192,18 @@ def _after(last: Attempt, tries: int, allowed: int) -> tuple[TaskState, str]:
 # ---- files ---------------------------------------------------------------------------------
 
 
-def write_once(path: Path, data: Mapping[str, Any]) -> bool:
+def write_once(path: Path, data: Mapping[str, Any], *, flush: bool = True) -> bool:
     """Write a file whole unless it is there; True if it was not.
+
+    Args:
+        path: the file.
+        data: what it holds.
+        flush: wait until the disk has it; who writes many calls ``os.sync`` once instead.
 
     Raises:
         TryAgainError: the disk refuses.
     """
-    hidden = _write_hidden(path, data)
+    hidden = _write_hidden(path, data, flush)
     try:
         os.link(hidden, path)
         return True
@@ -211,28 +216,29 @@ def write_once(path: Path, data: Mapping[str, Any]) -> bool:
             hidden.unlink()
 
 
-def replace_file(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a file whole in place of what was there.
+def replace_file(path: Path, data: Mapping[str, Any], *, flush: bool = True) -> None:
+    """Write a file whole in place of what was there; ``flush`` as of ``write_once``.
 
     Raises:
         TryAgainError: the disk refuses.
     """
-    hidden = _write_hidden(path, data)
+    hidden = _write_hidden(path, data, flush)
     try:
         os.replace(hidden, path)
     except OSError as error:
         raise write_failure(path, error) from error
 
 
-def _write_hidden(path: Path, data: Mapping[str, Any]) -> Path:
+def _write_hidden(path: Path, data: Mapping[str, Any], flush: bool) -> Path:
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             json.dump(data, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if flush:
+                stream.flush()
+                os.fsync(stream.fileno())
     except OSError as error:
         with suppress(OSError):
             hidden.unlink()

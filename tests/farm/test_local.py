@@ -19,6 +19,7 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.engine import JobState, TaskRef, TaskState
 from laikaroto.farm.local import control
 from laikaroto.farm.local.owner import own, read_card
+from laikaroto.farm.plan import plan_job
 from laikaroto.farm.processes import MARK, kill_marked, mark, marked
 from tests.farm.tiny import HOLD, LocalFarm, hold, job, lines, stamp, step, until
 
@@ -215,11 +216,11 @@ def test_everything_but_running_works_without_a_supervisor(farm: LocalFarm, tmp_
 
 def test_a_request_survives_its_client(farm: LocalFarm, tmp_path: Path) -> None:
     """A client killed right after handing in a bundle has submitted it all the same."""
-    from laikaroto.farm.local.inbox import post_bundle
+    from laikaroto.farm.local.inbox import post_jobs
 
     out = tmp_path / "out"
     bundle = job(stamp(out, "x"))
-    post_bundle(farm.state, bundle)
+    post_jobs(farm.state, [(bundle, plan_job(bundle, where="test"))])
     farm.start()
     until(lambda: lines(out) == ["x"], "the job ran")
     (done,) = farm.engine.wait([bundle.settings.name], timeout_s=30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.reading import read_job, read_jobs
+from laikaroto.farm.local.reading import read_job, read_jobs, read_names
 from laikaroto.farm.logs import read_log
+from laikaroto.farm.plan import JobPlan, plan_job, refuse_environments
 
 ANSWER_S = 60.0
+_AT_ONCE = 500  # jobs in one transaction: the supervisor is not kept from its slots for long
 _LOOK_S = 0.02
 
 
@@ -43,31 +46,49 @@ class LocalEngine(Engine):
 
     def submit(self, bundle: Bundle) -> Submitted:
         """See ``Engine.submit``."""
+        return self.submit_all([bundle])[0]
+
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
+        planned = [(bundle, self._plan(bundle)) for bundle in bundles]
         claim_host(self.state)
-        reply = self._answer(inbox.post_bundle(self.state, bundle))
-        return Submitted(job=reply["job"], existing=reply["existing"])
+        done: list[Submitted] = []
+        for start in range(0, len(planned), _AT_ONCE):
+            ticket = inbox.post_jobs(self.state, planned[start : start + _AT_ONCE])
+            done += [Submitted(**item) for item in self._answer(ticket)["jobs"]]
+        return tuple(done)
+
+    def _plan(self, bundle: Bundle) -> JobPlan:
+        where = f"job {bundle.settings.name}"
+        plan = plan_job(bundle, where=where)
+        refuse_environments(plan, where=where)
+        if refusal := Capacity.of(self._queue).refusal_of(plan.steps):
+            raise FarmError(f"{where}: {refusal}")
+        return plan
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
         if not (self.state / FILE).exists():
             return ()
         claim_host(self.state)
-        connection = open_database(self.state, owner=False)
-        try:
+        with closing(open_database(self.state, owner=False)) as connection:
             return read_jobs(connection, self.name)
-        finally:
-            connection.close()
+
+    def names(self) -> tuple[str, ...]:
+        """See ``Engine.names``."""
+        if not (self.state / FILE).exists():
+            return ()
+        claim_host(self.state)
+        with closing(open_database(self.state, owner=False)) as connection:
+            return read_names(connection)
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
         if not (self.state / FILE).exists():
             raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
         claim_host(self.state)
-        connection = open_database(self.state, owner=False)
-        try:
+        with closing(open_database(self.state, owner=False)) as connection:
             return read_job(connection, self.name, job)
-        finally:
-            connection.close()
 
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""

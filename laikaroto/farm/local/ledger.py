@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
-from laikaroto.farm.bundle import Bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
 from laikaroto.farm.outcome import Outcome, may_succeed_later
-from laikaroto.farm.plan import JobPlan, Requirements
+from laikaroto.farm.plan import Requirements
+from laikaroto.farm.steering import Card
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
 _DONE = ("succeeded", "skipped")
@@ -77,31 +77,26 @@ class Ledger:
         """True if there is a job of that name."""
         return self._db.execute("SELECT 1 FROM jobs WHERE name = ?", (job,)).fetchone() is not None
 
-    def add(self, bundle: Bundle, plan: JobPlan, digest: str) -> None:
+    def add(self, card: Card) -> None:
         """Enter a job with its steps and tasks.
-
-        Args:
-            bundle: as submitted.
-            plan: its steps and tasks.
-            digest: ``bundle_digest`` of its folder.
 
         Raises:
             FarmError: a job it depends on is not in this queue.
         """
-        settings = bundle.settings
+        settings = card.settings
         upstream = [self._job(name)["id"] for name in settings.needs]
         job = self._db.execute(
             "INSERT INTO jobs (name, key, kind, show, user, parameters, priority, attempts, "
             "not_before, paused, submitted, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (settings.name, settings.key, settings.kind, settings.show, settings.user,
-             json.dumps(dict(bundle.parameters)), settings.priority, settings.attempts,
-             settings.not_before, settings.paused, time.time(), digest),
+             json.dumps(dict(card.parameters)), settings.priority, settings.attempts,
+             settings.not_before, settings.paused, time.time(), card.digest),
         ).lastrowid  # fmt: skip
         assert job is not None
         self._db.executemany(
             "INSERT INTO job_needs (job, needs) VALUES (?, ?)", [(job, other) for other in upstream]
         )
-        for step in plan.steps:
+        for step in card.steps:
             row = self._db.execute(
                 "INSERT INTO steps (job, name, needs, cpus, memory_mib) VALUES (?, ?, ?, ?, ?)",
                 (job, step.name, json.dumps(step.needs), step.requirements.cpus,

@@ -20,6 +20,11 @@ def read_jobs(db: sqlite3.Connection, queue: str) -> tuple[JobStatus, ...]:
         return _statuses(db, queue, db.execute("SELECT * FROM jobs ORDER BY id").fetchall())
 
 
+def read_names(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Names of all jobs, oldest first."""
+    return tuple(row["name"] for row in db.execute("SELECT name FROM jobs ORDER BY id"))
+
+
 def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
     """One job with its tasks.
 

@@ -26,6 +26,7 @@ class SlurmEngine(RecordedEngine[View]):
 
     farm = "Slurm"
     poll_s = 2.0
+    hands = 4  # sbatch mostly waits for slurmctld
 
     def __init__(self, queue: QueueConfig, state: Path) -> None:
         """See ``RecordedEngine``."""
