@@ -8,12 +8,15 @@ list and chunks have a fixed size.
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from laikaroto.config import check_name
 from laikaroto.errors import ConfigError, UsageError
@@ -70,23 +73,16 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         StepDependencyGraph,
         StepParameterSpaceIterator,
         create_job,
-        preprocess_job_parameters,
     )
 
+    template, values = _values(bundle, where)
     try:
-        template = _decode(bundle.template)
-        values = preprocess_job_parameters(
-            job_template=template,
-            job_parameter_values={key: str(value) for key, value in bundle.parameters.items()},
-            job_template_dir=Path("/"),
-            current_working_dir=Path("/"),
-        )
         job = create_job(job_template=template, job_parameter_values=values)
         order = [step.name for step in StepDependencyGraph(job=job).topo_sorted()]
         for name in order:
             check_name(name, "step")  # steps become folders, job names and arguments
     except (DecodeValidationError, ValueError, UsageError) as error:
-        raise ConfigError(f"{where}: template.yaml or its parameter values: {error}") from error
+        raise _fault(where, error) from error
     steps = {step.name: step for step in job.steps}
     return JobPlan(
         steps=tuple(
@@ -105,6 +101,81 @@ def plan_job(bundle: Bundle, *, where: str) -> JobPlan:
         values=values,
         extensions=tuple(template.extensions or ()),
     )
+
+
+def _values(bundle: Bundle, where: str) -> tuple[Any, Any]:
+    """The template's record, and the parameter values of a job, checked against it."""
+    from openjd.model import DecodeValidationError, preprocess_job_parameters
+
+    try:
+        template = _decode(bundle.template)
+        return template, preprocess_job_parameters(
+            job_template=template,
+            job_parameter_values={key: str(value) for key, value in bundle.parameters.items()},
+            job_template_dir=Path("/"),
+            current_working_dir=Path("/"),
+        )
+    except (DecodeValidationError, ValueError) as error:
+        raise _fault(where, error) from error
+
+
+def _fault(where: str, error: Exception) -> ConfigError:
+    return ConfigError(f"{where}: template.yaml or its parameter values: {error}")
+
+
+class Planner:
+    """Lists the steps of many jobs, each quickly if it differs from one before in names only.
+
+    Resolving a template takes milliseconds, two thousand shots use the same one, and which
+    tasks a job has follows from a few of its parameters. All values of every job are checked.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is planned yet."""
+        self._known: dict[tuple[object, ...], tuple[StepPlan, ...]] = {}
+        self._shaping: dict[str, frozenset[str]] = {}
+
+    def steps(self, bundle: Bundle, *, where: str) -> tuple[StepPlan, ...]:
+        """The steps of a job that our own engines can run.
+
+        Args:
+            bundle: about to be submitted.
+            where: how to call it in messages.
+
+        Raises:
+            ConfigError: as of ``plan_job`` and ``refuse_environments``.
+        """
+        key = self._shape(bundle)
+        if key in self._known:
+            _values(bundle, where)
+            return self._known[key]
+        plan = plan_job(bundle, where=where)
+        refuse_environments(plan, where=where)
+        self._known[key] = plan.steps
+        return plan.steps
+
+    def _shape(self, bundle: Bundle) -> tuple[object, ...]:
+        """What the steps of a job follow from."""
+        text = bundle.template
+        if text not in self._shaping:
+            self._shaping[text] = _shaping_parameters(text)
+        settings = bundle.settings.model_dump_json(exclude={"name", "key", "needs"})
+        values = [
+            (name, str(value))
+            for name, value in bundle.parameters.items()
+            if name in self._shaping[text] or f'"{name}"' in settings
+        ]
+        return text, settings, *sorted(values)
+
+
+def _shaping_parameters(template: str) -> frozenset[str]:
+    """Names of the job parameters that are used outside of the commands of a template."""
+    try:
+        data = yaml.load(template, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        rest = [{k: v for k, v in step.items() if k != "script"} for step in data["steps"]]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return frozenset()  # not a template: planning it says so
+    return frozenset(re.findall(r"Param\.(\w+)", str(rest)))
 
 
 @lru_cache(maxsize=8)

@@ -27,7 +27,7 @@ from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRe
 from laikaroto.farm.judging import Upstream, judge_job
 from laikaroto.farm.logs import read_log
 from laikaroto.farm.places import job_folder, make_state_folder
-from laikaroto.farm.plan import JobPlan, Requirements, plan_job, refuse_environments
+from laikaroto.farm.plan import Planner, Requirements, StepPlan
 from laikaroto.farm.records import read_json, replace_file
 from laikaroto.farm.steering import (
     Steering,
@@ -143,17 +143,18 @@ class RecordedEngine(Engine, Generic[V]):
         Raises:
             TryAgainError: as of ``submit``.
         """
-        planned = [(bundle, self._plan(bundle)) for bundle in bundles]
+        planner = Planner()
+        planned = [(bundle, self._plan(bundle, planner)) for bundle in bundles]
         make_state_folder(self.state)
         sent: dict[str, Submitted] = {}  # by key
         with locked(self.state / "lock"):
             active = self._active_with_keys([bundle.settings.key for bundle in bundles])
-            for bundle, plan in planned:
+            for bundle, steps in planned:
                 name, key = bundle.settings.name, bundle.settings.key
                 if key in active:
                     sent[key] = Submitted(job=active[key], existing=True)
                     continue
-                self._make_job(bundle, plan, flush=len(planned) == 1)
+                self._make_job(bundle, steps, flush=len(planned) == 1)
                 replace_file(self._key_file(key), {"job": name}, flush=len(planned) == 1)
                 sent[key], active[key] = Submitted(job=name, existing=False), name
             if len(planned) > 1:
@@ -161,25 +162,24 @@ class RecordedEngine(Engine, Generic[V]):
         self._bring_in(list(dict.fromkeys(sent.values())))
         return tuple(sent[bundle.settings.key] for bundle in bundles)
 
-    def _plan(self, bundle: Bundle) -> JobPlan:
+    def _plan(self, bundle: Bundle, planner: Planner) -> tuple[StepPlan, ...]:
         name = bundle.settings.name
-        plan = plan_job(bundle, where=f"job {name}")
-        refuse_environments(plan, where=f"job {name}")
+        steps = planner.steps(bundle, where=f"job {name}")
         for other in bundle.settings.needs:
             read_card(self.state, other, queue=self.name)
-        for step in plan.steps:
+        for step in steps:
             if why := self._refusal(step.name, step.requirements):
                 raise FarmError(f"job {name}: {why}")
-        return plan
+        return steps
 
-    def _make_job(self, bundle: Bundle, plan: JobPlan, *, flush: bool) -> None:
+    def _make_job(self, bundle: Bundle, steps: tuple[StepPlan, ...], *, flush: bool) -> None:
         """Write the job's folder, whole or not at all."""
         name = bundle.settings.name
         hidden = self.state / "jobs" / f".{name}.{secrets.token_hex(4)}"
         try:
             write_bundle(bundle, hidden / "bundle", flush=flush)
             card = new_card(
-                bundle, plan, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
+                bundle, steps, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
                 timeout_s=parse_duration(self._queue.task_timeout),
                 stop_before_s=self._stop_before_s(),
             )  # fmt: skip

@@ -16,9 +16,9 @@ from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.reading import read_job, read_jobs, read_names
+from laikaroto.farm.local.reading import read_active, read_job, read_jobs, read_names
 from laikaroto.farm.logs import read_log
-from laikaroto.farm.plan import JobPlan, plan_job, refuse_environments
+from laikaroto.farm.plan import Planner, StepPlan
 
 ANSWER_S = 60.0
 _AT_ONCE = 500  # jobs in one transaction: the supervisor is not kept from its slots for long
@@ -50,21 +50,29 @@ class LocalEngine(Engine):
 
     def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
         """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
-        planned = [(bundle, self._plan(bundle)) for bundle in bundles]
+        # the owner looks again; this saves it the work
+        sent = {key: Submitted(job=job, existing=True) for key, job in self._active().items()}
+        planner, capacity = Planner(), Capacity.of(self._queue)
+        planned = [
+            (bundle, _plan(bundle, planner, capacity))
+            for bundle in bundles
+            if bundle.settings.key not in sent
+        ]
         claim_host(self.state)
-        done: list[Submitted] = []
         for start in range(0, len(planned), _AT_ONCE):
-            ticket = inbox.post_jobs(self.state, planned[start : start + _AT_ONCE])
-            done += [Submitted(**item) for item in self._answer(ticket)["jobs"]]
-        return tuple(done)
+            part = planned[start : start + _AT_ONCE]
+            answers = self._answer(inbox.post_jobs(self.state, part))["jobs"]
+            for (bundle, _), answer in zip(part, answers, strict=True):
+                sent.setdefault(bundle.settings.key, Submitted(**answer))
+        return tuple(sent[bundle.settings.key] for bundle in bundles)
 
-    def _plan(self, bundle: Bundle) -> JobPlan:
-        where = f"job {bundle.settings.name}"
-        plan = plan_job(bundle, where=where)
-        refuse_environments(plan, where=where)
-        if refusal := Capacity.of(self._queue).refusal_of(plan.steps):
-            raise FarmError(f"{where}: {refusal}")
-        return plan
+    def _active(self) -> dict[str, str]:
+        """Key and name of every job that is neither over nor cancelled."""
+        if not (self.state / FILE).exists():
+            return {}
+        claim_host(self.state)
+        with closing(open_database(self.state, owner=False)) as connection:
+            return read_active(connection)
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
@@ -148,3 +156,11 @@ class LocalEngine(Engine):
                 )
             time.sleep(_LOOK_S)
         return reply
+
+
+def _plan(bundle: Bundle, planner: Planner, capacity: Capacity) -> tuple[StepPlan, ...]:
+    where = f"job {bundle.settings.name}"
+    steps = planner.steps(bundle, where=where)
+    if refusal := capacity.refusal_of(steps):
+        raise FarmError(f"{where}: {refusal}")
+    return steps

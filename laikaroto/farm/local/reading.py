@@ -25,6 +25,15 @@ def read_names(db: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(row["name"] for row in db.execute("SELECT name FROM jobs ORDER BY id"))
 
 
+def read_active(db: sqlite3.Connection) -> dict[str, str]:
+    """Idempotency key and name of every job that is neither over nor cancelled."""
+    rows = db.execute(
+        "SELECT key, name FROM jobs WHERE state IN ('waiting', 'open') AND cancelled = 0 "
+        "ORDER BY id"
+    )
+    return {row["key"]: row["name"] for row in rows}
+
+
 def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
     """One job with its tasks.
 

@@ -240,9 +240,19 @@ def _row(line: str) -> Row | None:
     if not indices or not indices[0].isdigit():
         return None  # no array, so not one of ours
     return Row(
-        array=int(array), tasks=parse_frames(indices), state=state, reason=reason, host=host,
+        array=int(array), tasks=_indices(indices), state=state, reason=reason, host=host,
         comment=comment,
     )  # fmt: skip
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    """Indices of an array expression; the two plain forms are most of ten thousand rows."""
+    first, dash, last = text.partition("-")
+    if text.isdigit():
+        return (int(text),)
+    if dash and first.isdigit() and last.isdigit():
+        return tuple(range(int(first), int(last) + 1))
+    return parse_frames(text)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
