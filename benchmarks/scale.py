@@ -44,7 +44,7 @@ FRAMES, CHUNK = 100, 10
 _LISTINGS: dict[str, tuple[str, ...]] = {
     "jobs list": ("jobs", "list"),
     "jobs list --json": ("jobs", "list", "--json"),
-    "farm status --json": ("farm", "status", "--json"),
+    "farm status --metrics": ("farm", "status", "--metrics"),
 }
 
 

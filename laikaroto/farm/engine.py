@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -69,8 +69,28 @@ class TaskRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStatus:
+    """One attempt at a task. ``outcome`` is '' while it runs, else as of ``farm.outcome``."""
+
+    number: int
+    host: str
+    started: float
+    ended: float | None
+    outcome: str
+    exit_code: int | None
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus:
-    """One task. Times are seconds since 1970; ``exit_code`` is negative for a signal."""
+    """One task. Times are seconds since 1970; ``exit_code`` is negative for a signal.
+
+    ``attempts`` are all that were made, oldest first, where the farm keeps them.
+    """
 
     step: str
     index: int
@@ -83,6 +103,7 @@ class TaskStatus:
     exit_code: int | None
     progress: float | None
     message: str
+    attempts: tuple[AttemptStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,6 +112,7 @@ class TaskStatus:
             "parameters": dict(self.parameters), "attempt": self.attempt, "host": self.host,
             "started": self.started, "ended": self.ended, "exit_code": self.exit_code,
             "progress": self.progress, "message": self.message,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
         }  # fmt: skip
 
 
@@ -174,6 +196,34 @@ class JobStatus:
             "progress": self.progress, "parameters": dict(self.parameters),
             "steps": [step.to_dict() for step in self.steps],
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a farm can do at once and what of it is busy; None where it does not say.
+
+    ``runs``: it starts tasks. ``slots``: tasks, or CPUs, that it has room for together.
+    """
+
+    runs: bool
+    slots: int | None = None
+    busy: int | None = None
+    text: str = ""
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """Ended attempts at one step of one kind of job: how many ended so, and how long they ran.
+
+    ``result``: ``succeeded``, ``failed`` (any other exit code), or another outcome.
+    """
+
+    kind: str
+    step: str
+    result: str
+    number: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +336,28 @@ class Engine(ABC):
     def skip(self, job: str, tasks: Sequence[TaskRef]) -> int:
         """Go on as if these tasks had succeeded ("eat"); a running one is killed first."""
 
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """File that what a task prints is written to, for those who follow it.
+
+        Args:
+            status: of the job, with its tasks.
+            task: with its index.
+            attempt: which one; None for the last.
+
+        Raises:
+            FarmError: there is no such task or attempt, or this farm keeps logs elsewhere.
+        """
+        raise FarmError(f"queue {self.name!r}: logs of this farm cannot be followed")
+
+    def load(self) -> Load:
+        """Whether the farm runs, and how busy it is."""
+        obstacle = self.obstacle()
+        return Load(runs=not obstacle, text=obstacle)
+
+    def totals(self) -> tuple[Total, ...]:
+        """How attempts have ended so far, and how long they took; empty where nobody counts."""
+        return ()
+
     def obstacle(self) -> str:
         """What a person has to do before any job of this queue can run; '' if nothing."""
         return ""
@@ -334,5 +406,6 @@ class Engine(ABC):
                 return tuple(found[job] for job in jobs)
             if end is not None and time.monotonic() > end:
                 listed = ", ".join(f"{status.name} ({status.state.value})" for status in slow[:10])
-                raise FarmError(f"not over after {timeout_s:g} s: {len(slow)} jobs: {listed}")
+                many = f"{len(slow)} jobs, such as " if len(slow) > 10 else ""
+                raise FarmError(f"not over after {timeout_s:g} s: {many}{listed}")
             time.sleep(poll_s)

@@ -25,7 +25,7 @@ from laikaroto.errors import FarmError, LaikarotoError, TryAgainError, write_fai
 from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
 from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState
 from laikaroto.farm.judging import Upstream, judge_job
-from laikaroto.farm.logs import read_log
+from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.places import job_folder, make_state_folder
 from laikaroto.farm.plan import Planner, Requirements, StepPlan
 from laikaroto.farm.records import read_json, replace_file
@@ -353,6 +353,10 @@ class RecordedEngine(Engine, Generic[V]):
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
         return read_log(self.state, self.status(job), task, attempt)
+
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """See ``Engine.log_file``."""
+        return find_log(self.state, status, task, attempt)
 
     def wait(
         self,

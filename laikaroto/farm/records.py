@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.errors import SidecarError, write_failure
-from laikaroto.farm.engine import TaskState
+from laikaroto.farm.engine import AttemptStatus, TaskState
 from laikaroto.farm.outcome import Outcome, may_succeed_later
 from laikaroto.farm.places import OWNER_ONLY, job_folder, log_file
 
@@ -50,6 +50,14 @@ class Attempt:
     outcome: Outcome | None = None
     exit_code: int | None = None
     message: str = ""
+
+    def status(self) -> AttemptStatus:
+        """The same for people."""
+        return AttemptStatus(
+            number=self.number, host=self.host, started=self.started, ended=self.ended,
+            outcome=self.outcome.value if self.outcome else "", exit_code=self.exit_code,
+            message=self.message,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

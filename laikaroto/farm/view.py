@@ -141,4 +141,5 @@ class JobView(ABC):
             attempt=last.number if last else 0, host=last.host if last else None,
             started=last.started if last else None, ended=last.ended if last else None,
             exit_code=shown.exit_code if shown else None, progress=progress, message=message,
+            attempts=tuple(attempt.status() for attempt in attempts),
         )  # fmt: skip

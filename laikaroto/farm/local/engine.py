@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from laikaroto.config import QueueConfig
 from laikaroto.errors import FarmError
 from laikaroto.farm.bundle import Bundle
-from laikaroto.farm.engine import Engine, JobStatus, Submitted, TaskRef
+from laikaroto.farm.engine import Engine, JobStatus, Load, Submitted, TaskRef, Total
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.reading import read_active, read_job, read_jobs, read_names
-from laikaroto.farm.logs import read_log
+from laikaroto.farm.local.reading import (
+    read_active,
+    read_job,
+    read_jobs,
+    read_names,
+    read_totals,
+    running_tasks,
+)
+from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.plan import Planner, StepPlan
 
 ANSWER_S = 60.0
 _AT_ONCE = 500  # jobs in one transaction: the supervisor is not kept from its slots for long
 _LOOK_S = 0.02
+_T = TypeVar("_T")
 
 
 class LocalEngine(Engine):
@@ -51,7 +60,7 @@ class LocalEngine(Engine):
     def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
         """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
         # the owner looks again; this saves it the work
-        sent = {key: Submitted(job=job, existing=True) for key, job in self._active().items()}
+        sent = {key: Submitted(job=job, existing=True) for key, job in self._read(read_active, {}).items()}
         planner, capacity = Planner(), Capacity.of(self._queue)
         planned = [
             (bundle, _plan(bundle, planner, capacity))
@@ -66,29 +75,14 @@ class LocalEngine(Engine):
                 sent.setdefault(bundle.settings.key, Submitted(**answer))
         return tuple(sent[bundle.settings.key] for bundle in bundles)
 
-    def _active(self) -> dict[str, str]:
-        """Key and name of every job that is neither over nor cancelled."""
-        if not (self.state / FILE).exists():
-            return {}
-        claim_host(self.state)
-        with closing(open_database(self.state, owner=False)) as connection:
-            return read_active(connection)
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
-        if not (self.state / FILE).exists():
-            return ()
-        claim_host(self.state)
-        with closing(open_database(self.state, owner=False)) as connection:
-            return read_jobs(connection, self.name)
+        return self._read(lambda db: read_jobs(db, self.name), ())
 
     def names(self) -> tuple[str, ...]:
         """See ``Engine.names``."""
-        if not (self.state / FILE).exists():
-            return ()
-        claim_host(self.state)
-        with closing(open_database(self.state, owner=False)) as connection:
-            return read_names(connection)
+        return self._read(read_names, ())
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
@@ -101,6 +95,10 @@ class LocalEngine(Engine):
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
         return read_log(self.state, self.status(job), task, attempt)
+
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """See ``Engine.log_file``."""
+        return find_log(self.state, status, task, attempt)
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""
@@ -127,6 +125,30 @@ class LocalEngine(Engine):
         if not tasks:
             raise FarmError("name the tasks to skip, as STEP or STEP/INDEX")
         return int(self._ask("skip", job, tasks=[(t.step, t.index) for t in tasks])["count"])
+
+    def load(self) -> Load:
+        """See ``Engine.load``; ``details`` is the card of the supervisor."""
+        card = read_card(self.state)
+        busy = self._read(running_tasks, 0)
+        if card is None:
+            return Load(runs=False, busy=busy, text=self.obstacle(), details={"supervisor": None})
+        return Load(
+            runs=True, slots=card["slots"], busy=busy, details={"supervisor": card},
+            text=f"process {card['pid']}, {card['slots']} slots of {card['threads']} threads, "
+            f"{card['memory_mib']} MiB",
+        )  # fmt: skip
+
+    def totals(self) -> tuple[Total, ...]:
+        """See ``Engine.totals``; what was counted stays when jobs are cleared away."""
+        return self._read(read_totals, ())
+
+    def _read(self, what: Callable[[sqlite3.Connection], _T], empty: _T) -> _T:
+        """What a reader finds in the database; ``empty`` if there is none yet."""
+        if not (self.state / FILE).exists():
+            return empty
+        claim_host(self.state)
+        with closing(open_database(self.state, owner=False)) as connection:
+            return what(connection)
 
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
-from laikaroto.farm.outcome import Outcome, may_succeed_later
+from laikaroto.farm.outcome import Outcome, may_succeed_later, result_of
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.steering import Card
 
@@ -225,8 +225,9 @@ class Ledger:
             False if the attempt is not the task's current one, so nothing was changed.
         """
         task = self._db.execute(
-            "SELECT t.*, j.attempts AS allowed, j.cancelled FROM tasks t JOIN jobs j ON "
-            "j.id = t.job WHERE t.token = ?",
+            "SELECT t.*, j.attempts AS allowed, j.cancelled, j.kind, s.name AS step_name "
+            "FROM tasks t JOIN jobs j ON j.id = t.job JOIN steps s ON s.id = t.step "
+            "WHERE t.token = ?",
             (token,),
         ).fetchone()
         if task is None:
@@ -244,6 +245,12 @@ class Ledger:
             "WHERE task = ? AND attempt = ?",
             (now, exit_code, outcome.value, text, task["id"], task["attempt"]),
         )
+        self._db.execute(
+            "INSERT INTO totals (kind, step, result, number, seconds) VALUES (?, ?, ?, 1, ?) "
+            "ON CONFLICT DO UPDATE SET number = number + 1, seconds = seconds + excluded.seconds",
+            (task["kind"], task["step_name"], result_of(outcome, exit_code),
+             max(0.0, now - task["started"])),
+        )  # fmt: skip
         self._settle(task["job"])
         return True
 

@@ -9,7 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from laikaroto.errors import FarmError
-from laikaroto.farm.engine import JobState, JobStatus, StepStatus, TaskState, TaskStatus
+from laikaroto.farm.engine import (
+    AttemptStatus,
+    JobState,
+    JobStatus,
+    StepStatus,
+    TaskState,
+    TaskStatus,
+    Total,
+)
 
 _TASK = "t.*, s.name AS step_name FROM tasks t JOIN steps s ON s.id = t.step"
 
@@ -23,6 +31,11 @@ def read_jobs(db: sqlite3.Connection, queue: str) -> tuple[JobStatus, ...]:
 def read_names(db: sqlite3.Connection) -> tuple[str, ...]:
     """Names of all jobs, oldest first."""
     return tuple(row["name"] for row in db.execute("SELECT name FROM jobs ORDER BY id"))
+
+
+def running_tasks(db: sqlite3.Connection) -> int:
+    """How many tasks run."""
+    return int(db.execute("SELECT count(*) FROM tasks WHERE token IS NOT NULL").fetchone()[0])
 
 
 def read_active(db: sqlite3.Connection) -> dict[str, str]:
@@ -46,11 +59,17 @@ def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
             raise FarmError(
                 f"job {job!r} is not in queue {queue!r}; 'laikaroto jobs list' shows all"
             )
-        tasks: dict[int, list[TaskStatus]] = defaultdict(list)
+        number = (rows[0]["id"],)
+        attempts: dict[int, list[AttemptStatus]] = defaultdict(list)
         for row in db.execute(
-            f"SELECT {_TASK} WHERE t.job = ? ORDER BY t.step, t.idx", (rows[0]["id"],)
+            "SELECT a.* FROM attempts a JOIN tasks t ON t.id = a.task WHERE t.job = ? "
+            "ORDER BY a.task, a.attempt",
+            number,
         ):
-            tasks[row["step"]].append(_task(row))
+            attempts[row["task"]].append(_attempt(row))
+        tasks: dict[int, list[TaskStatus]] = defaultdict(list)
+        for row in db.execute(f"SELECT {_TASK} WHERE t.job = ? ORDER BY t.step, t.idx", number):
+            tasks[row["step"]].append(_task(row, attempts[row["id"]]))
         return _statuses(db, queue, rows, tasks)[0]
 
 
@@ -67,12 +86,26 @@ class _snapshot:
         self._db.execute("COMMIT")
 
 
-def _task(row: sqlite3.Row) -> TaskStatus:
+def read_totals(db: sqlite3.Connection) -> tuple[Total, ...]:
+    """How attempts have ended so far."""
+    if db.execute("PRAGMA user_version").fetchone()[0] < 3:
+        return ()  # nobody has counted yet; the owner brings the file up to date
+    return tuple(Total(**row) for row in db.execute("SELECT * FROM totals"))
+
+
+def _attempt(row: sqlite3.Row) -> AttemptStatus:
+    return AttemptStatus(
+        number=row["attempt"], host=row["host"], started=row["started"], ended=row["ended"],
+        outcome=row["outcome"] or "", exit_code=row["exit_code"], message=row["message"],
+    )  # fmt: skip
+
+
+def _task(row: sqlite3.Row, attempts: Iterable[AttemptStatus]) -> TaskStatus:
     return TaskStatus(
         step=row["step_name"], index=row["idx"], state=TaskState(row["state"]),
         parameters=json.loads(row["parameters"]), attempt=row["attempt"], host=row["host"],
         started=row["started"], ended=row["ended"], exit_code=row["exit_code"],
-        progress=row["progress"], message=row["message"],
+        progress=row["progress"], message=row["message"], attempts=tuple(attempts),
     )  # fmt: skip
 
 

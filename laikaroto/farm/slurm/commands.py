@@ -139,6 +139,17 @@ class Slurm:
             requeues_75="75" in re.split(r"\D+", config.get("RequeueExit", "")),
         )
 
+    def busy(self) -> tuple[int, int]:
+        """CPUs of the partition that are allocated, and all of them."""
+        name = self._settings.partition
+        allocated = total = 0
+        text = self._run("sinfo", "--noheader", "--format=%P|%C")
+        for partition, _, cpus in (line.partition("|") for line in text.splitlines()):
+            if partition.rstrip("*") == name or (name is None and partition.endswith("*")):
+                counts = [int(number) for number in cpus.split("/")]  # allocated/idle/other/all
+                allocated, total = allocated + counts[0], total + counts[3]
+        return allocated, total
+
     def ends_at(self, farm_id: str) -> float | None:
         """When Slurm will end a running task for its time limit; None for never or unknown."""
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from laikaroto.config import QueueConfig, SlurmSettings, parse_duration
 from laikaroto.errors import LaikarotoError
+from laikaroto.farm.engine import Load
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.recorded import RecordedEngine
 from laikaroto.farm.slurm.capacity import refusal
@@ -26,7 +27,7 @@ class SlurmEngine(RecordedEngine[View]):
 
     farm = "Slurm"
     poll_s = 2.0
-    hands = 4  # sbatch mostly waits for slurmctld
+    hands = 8  # sbatch mostly waits for slurmctld
 
     def __init__(self, queue: QueueConfig, state: Path) -> None:
         """See ``RecordedEngine``."""
@@ -46,6 +47,14 @@ class SlurmEngine(RecordedEngine[View]):
         except LaikarotoError as error:
             return str(error)
         return ""
+
+    def load(self) -> Load:
+        """See ``Engine.load``; slots are CPUs of the partition."""
+        try:
+            busy, slots = self._slurm.busy()
+        except LaikarotoError as error:
+            return Load(runs=False, text=str(error))
+        return Load(runs=True, slots=slots, busy=busy, text=f"{slots} CPUs, {busy} allocated")
 
     def _stop_before_s(self) -> float:
         return parse_duration(self._settings.stop_before)
