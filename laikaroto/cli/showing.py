@@ -28,6 +28,9 @@ def show_job(engine: Engine, status: JobStatus, *, everything: bool) -> list[str
     for task in status.tasks(TaskState.FAILED)[:_LOGS]:
         lines += ["", click.style(f"{task.step}/{task.index}: {task.message}", fg="red")]
         lines += [f"    {line}" for line in log_tail(engine, status.name, task.step, task.index)]
+    for notice in status.notices:
+        tries = f", {notice.tries} tries: {notice.message}" if notice.message else ""
+        lines.append(f"{notice.channel} about {notice.end}: {notice.state}{tries}")
     return lines
 
 

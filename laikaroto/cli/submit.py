@@ -156,7 +156,7 @@ def _bundle(
             show=show.configs.show.name, user=current_user(), queue=queue.name,
             priority=queue.priority if wishes.priority is None else wishes.priority,
             attempts=queue.attempts, not_before=wishes.not_before, paused=wishes.paused,
-            needs=tuple(wishes.after),
+            needs=tuple(wishes.after), notify=queue.notify,
         ),
         reads=(configs, *reads),
         writes=(run,),

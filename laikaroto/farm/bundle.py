@@ -30,7 +30,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from laikaroto.bundled import bundled
-from laikaroto.config import Strict, check_name, describe_faults
+from laikaroto.config import NotifySettings, Strict, check_name, describe_faults
 from laikaroto.errors import ConfigError, UsageError, write_failure
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look like others
@@ -53,6 +53,7 @@ class JobSettings(Strict):
     not_before: float | None = None
     paused: bool = False
     needs: tuple[str, ...] = ()
+    notify: NotifySettings | None = None
 
     @field_validator("name", "kind", "queue")
     @classmethod

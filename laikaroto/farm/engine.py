@@ -146,6 +146,21 @@ class StepStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeStatus:
+    """Word of an end of a job. ``state``: ``waiting`` (to be sent, again), ``sent``, ``failed``."""
+
+    end: str
+    channel: str
+    state: str
+    tries: int
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """One job. ``reason`` says in words why it waits, failed or cannot go on."""
 
@@ -165,6 +180,7 @@ class JobStatus:
     needs: tuple[str, ...] = ()
     steps: tuple[StepStatus, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notices: tuple[NoticeStatus, ...] = ()
 
     @property
     def total(self) -> int:
@@ -195,6 +211,7 @@ class JobStatus:
             "needs": list(self.needs), "done": self.done, "total": self.total,
             "progress": self.progress, "parameters": dict(self.parameters),
             "steps": [step.to_dict() for step in self.steps],
+            "notices": [notice.to_dict() for notice in self.notices],
         }  # fmt: skip
 
 

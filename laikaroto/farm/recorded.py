@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 from laikaroto.config import QueueConfig, parse_duration
 from laikaroto.errors import FarmError, LaikarotoError, TryAgainError, write_failure
 from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
+from laikaroto.farm.ending import notices_due, notices_of, tell_end, tell_own_end
 from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState
 from laikaroto.farm.judging import Upstream, judge_job
 from laikaroto.farm.logs import find_log, read_log
@@ -317,7 +318,8 @@ class RecordedEngine(Engine, Generic[V]):
         for job in jobs:
             read_card(self.state, job, queue=self.name)  # before the farm is asked
         views = self._views(jobs)
-        return tuple(self._status(views, job, {}, with_tasks=True) for job in jobs)
+        found = (self._status(views, job, {}, with_tasks=True) for job in jobs)
+        return tuple(replace(s, notices=notices_of(self.state, s.name)) for s in found)
 
     def _status(
         self, views: Mapping[str, V], name: str, known: dict[str, JobStatus], *,
@@ -410,7 +412,11 @@ class RecordedEngine(Engine, Generic[V]):
 
     def verify(self) -> int:
         """See ``Engine.verify``."""
-        active = [status for status in self.jobs() if not status.state.over]
+        found = self.jobs()
+        for status in found:
+            if status.state.over and notices_due(self.state, status.name):
+                tell_end(self.state, self.status(status.name))
+        active = [status for status in found if not status.state.over]
         return sum(self._reconcile(status.name) for status in active)
 
     def cancel(self, job: str) -> None:
@@ -426,6 +432,7 @@ class RecordedEngine(Engine, Generic[V]):
             ]  # fmt: skip
             self._write(view, view.steering.with_cancelled(left))
             self._end(view)
+        tell_own_end(self.state, job)  # nobody else does if nothing of it runs
 
     def pause(self, job: str) -> None:
         """See ``Engine.pause``."""
@@ -478,4 +485,5 @@ class RecordedEngine(Engine, Generic[V]):
             self._reconcile_view(views, job, rewire=True)
             self._drop(view, skipped)
         self._reconcile_dependents(job)
+        tell_own_end(self.state, job)
         return len(skipped)

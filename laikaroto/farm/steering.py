@@ -202,7 +202,7 @@ def _without(
 
 
 def write_steering(folder: Path, steering: Steering, *, flush: bool = True) -> None:
-    """Write ``steering.json``; the caller holds the job's lock. ``flush`` as of ``write_bundle``."""
+    """Write ``steering.json``; the caller holds the job's lock. ``flush``: ``write_bundle``."""
     replace_file(
         folder / "steering.json",
         {

@@ -18,12 +18,14 @@ CREATE TABLE totals (      -- of ended attempts; kept when jobs are cleared away
     seconds REAL NOT NULL, PRIMARY KEY (kind, step, result)
 ) WITHOUT ROWID;
 CREATE TABLE notices (     -- written together with the end of a job that they tell of
-    id INTEGER PRIMARY KEY, channel TEXT NOT NULL, settings TEXT NOT NULL, body TEXT NOT NULL,
+    id INTEGER PRIMARY KEY, job TEXT NOT NULL, finish TEXT NOT NULL, channel TEXT NOT NULL,
+    settings TEXT NOT NULL, body TEXT NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT 'waiting',   -- waiting, sent, failed
     message TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX notices_by_state ON notices (state, due);
+CREATE INDEX notices_by_state ON notices (state, channel, due);
+CREATE INDEX notices_by_job ON notices (job);
 """
 _SCHEMA = f"""
 CREATE TABLE jobs (

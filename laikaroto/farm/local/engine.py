@@ -60,7 +60,8 @@ class LocalEngine(Engine):
     def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
         """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
         # the owner looks again; this saves it the work
-        sent = {key: Submitted(job=job, existing=True) for key, job in self._read(read_active, {}).items()}
+        active = self._read(read_active, {})
+        sent = {key: Submitted(job=job, existing=True) for key, job in active.items()}
         planner, capacity = Planner(), Capacity.of(self._queue)
         planned = [
             (bundle, _plan(bundle, planner, capacity))

@@ -1,9 +1,9 @@
 """Requests of clients to the holder of a queue's lock: small files, taken in order.
 
 A submission is a folder with the bundles of its jobs and their cards, every other request a
-JSON file; both appear in ``inbox/`` whole, by a rename. The answer is a file in ``replies/``. So a request survives the death of
-either side, needs no open port, and works while no supervisor runs: then the client takes the
-lock itself for a moment (``farm.local.engine``).
+JSON file; both appear in ``inbox/`` whole, by a rename. The answer is a file in ``replies/``. So
+a request survives the death of either side, needs no open port, and works while no supervisor
+runs: then the client takes the lock itself for a moment (``farm.local.engine``).
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from laikaroto.errors import FarmError
 from laikaroto.farm.engine import (
     AttemptStatus,
     JobState,
     JobStatus,
+    NoticeStatus,
     StepStatus,
     TaskState,
     TaskStatus,
@@ -70,7 +72,8 @@ def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
         tasks: dict[int, list[TaskStatus]] = defaultdict(list)
         for row in db.execute(f"SELECT {_TASK} WHERE t.job = ? ORDER BY t.step, t.idx", number):
             tasks[row["step"]].append(_task(row, attempts[row["id"]]))
-        return _statuses(db, queue, rows, tasks)[0]
+        (status,) = _statuses(db, queue, rows, tasks)
+        return replace(status, notices=_notices(db, job))
 
 
 class _snapshot:
@@ -84,6 +87,19 @@ class _snapshot:
 
     def __exit__(self, *_: object) -> None:
         self._db.execute("COMMIT")
+
+
+def _notices(db: sqlite3.Connection, job: str) -> tuple[NoticeStatus, ...]:
+    if db.execute("PRAGMA user_version").fetchone()[0] < 3:
+        return ()
+    rows = db.execute("SELECT * FROM notices WHERE job = ? ORDER BY id", (job,))
+    return tuple(
+        NoticeStatus(
+            end=row["finish"], channel=row["channel"], state=row["state"], tries=row["tries"],
+            message=row["message"],
+        )
+        for row in rows
+    )  # fmt: skip
 
 
 def read_totals(db: sqlite3.Connection) -> tuple[Total, ...]:
