@@ -23,13 +23,20 @@ from typing import Generic, TypeVar
 from laikaroto.config import QueueConfig, parse_duration
 from laikaroto.errors import FarmError, LaikarotoError, TryAgainError, write_failure
 from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
-from laikaroto.farm.ending import notices_due, notices_of, tell_end, tell_own_end
-from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState
+from laikaroto.farm.ending import (
+    notices_due,
+    notices_of,
+    over_by_records,
+    tell_end,
+    tell_own_end,
+)
+from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState, Total
 from laikaroto.farm.judging import Upstream, judge_job
 from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.places import job_folder, make_state_folder
 from laikaroto.farm.plan import Planner, Requirements, StepPlan
 from laikaroto.farm.records import read_json, replace_file
+from laikaroto.farm.seen import Seen, stamp_of
 from laikaroto.farm.steering import (
     Steering,
     locked,
@@ -302,10 +309,24 @@ class RecordedEngine(Engine, Generic[V]):
         """See ``Engine.jobs``."""
         if not (names := self.names()):
             return ()
-        views = self._views(names)
-        known: dict[str, JobStatus] = {}
-        found = [self._status(views, name, known, with_tasks=False) for name in names]
+        seen = Seen(self.state)
+        seen.forget_all_but(names)
+        found = [status for name in names if (status := seen.status(name)) is not None]
+        known = {status.name for status in found}
+        rest = {name: stamp_of(self.state, name) for name in names if name not in known}
+        views = self._views(list(rest))
+        done: dict[str, JobStatus] = {}
+        for name, stamp in rest.items():
+            status = self._status(views, name, done, with_tasks=False)
+            found.append(status)
+            if status.state.over and status.state is over_by_records(views[name]):
+                seen.remember(status, views[name].attempts, stamp)
+        seen.write()
         return tuple(sorted(found, key=lambda status: status.submitted))
+
+    def totals(self) -> tuple[Total, ...]:
+        """See ``Engine.totals``; attempts of jobs that are over."""
+        return Seen(self.state).totals()
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""

@@ -251,12 +251,12 @@ def _row(line: str) -> Row | None:
     if not indices or not indices[0].isdigit():
         return None  # no array, so not one of ours
     return Row(
-        array=int(array), tasks=_indices(indices), state=state, reason=reason, host=host,
+        array=int(array), tasks=parse_indices(indices), state=state, reason=reason, host=host,
         comment=comment,
     )  # fmt: skip
 
 
-def _indices(text: str) -> tuple[int, ...]:
+def parse_indices(text: str) -> tuple[int, ...]:
     """Indices of an array expression; the two plain forms are most of ten thousand rows."""
     first, dash, last = text.partition("-")
     if text.isdigit():
