@@ -17,6 +17,7 @@ leaves out the running: Slurm's own dispatch is what it is.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -91,11 +92,15 @@ def performances(count: int, shape: str, run: str) -> list[Bundle]:
     return made
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Seconds an action takes."""
-    started = time.perf_counter()
+def timed(action: Callable[[], object]) -> tuple[float, float]:
+    """Seconds an action takes, and CPU seconds of it, its child processes included.
+
+    The second hardly depends on what else the machine does.
+    """
+    started, before = time.perf_counter(), os.times()
     action()
-    return time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, os.times()
+    return seconds, sum(after[:4]) - sum(before[:4])
 
 
 def command(configs: Path, *arguments: str) -> str:
@@ -110,14 +115,21 @@ def command(configs: Path, *arguments: str) -> str:
 def measure_queueing(engine: Engine, configs: Path, count: int, shape: str) -> dict[str, float]:
     """Queue performances, queue them again, and list them; seconds of each."""
     row: dict[str, float] = {}
-    made: list[Bundle] = []
-    row["make bundles"] = timed(lambda: made.extend(performances(count, shape, str(count))))
-    row["submit"] = timed(lambda: engine.submit_all(made))
-    row["submit again"] = timed(lambda: engine.submit_all(made))
+    made = performances(count, shape, str(count))
+    row["submit"], row["submit, CPU"] = timed(lambda: engine.submit_all(made))
+    again = performances(count, shape, str(count))
+    row["submit again"], _ = timed(lambda: engine.submit_all(again))
     for name, arguments in _LISTINGS.items():
-        both = [timed(lambda a=arguments: command(configs, *a, "--queue", QUEUE)) for _ in "12"]
-        row[name] = min(both)
+        looks = [timed(lambda a=arguments: command(configs, *a, "--queue", QUEUE)) for _ in "123"]
+        row[name] = min(seconds for seconds, _ in looks)
+        row[f"{name}, CPU"] = min(cpu for _, cpu in looks)
     return row
+
+
+def cpu_seconds(supervisor: psutil.Process) -> float:
+    """CPU seconds of a supervisor, its slots and what they have run so far."""
+    family = [supervisor, *supervisor.children()]
+    return sum(sum(process.cpu_times()[:4]) for process in family)
 
 
 def measure_running(engine: Engine, configs: Path, tasks: int) -> dict[str, float]:
@@ -128,18 +140,21 @@ def measure_running(engine: Engine, configs: Path, tasks: int) -> dict[str, floa
     card = json.loads(command(configs, "farm", "status", "--queue", QUEUE, "--json"))["supervisor"]
     supervisor = psutil.Process(card["pid"])
     total = jobs * (FRAMES // CHUNK)
-    marks: list[tuple[float, int, float]] = []
+    marks: list[tuple[float, int, float, float]] = []
     while not marks or marks[-1][1] < total:
-        done = sum(job.done for job in engine.jobs() if "-run-" not in job.name)
-        marks.append((time.perf_counter(), done, supervisor.memory_info().rss / 2**20))
+        done = sum(job.done for job in engine.jobs())
+        memory = supervisor.memory_info().rss / 2**20
+        marks.append((time.perf_counter(), done, memory, cpu_seconds(supervisor)))
         time.sleep(1.0)
     command(configs, "farm", "stop", "--queue", QUEUE)
     first = next(mark for mark in marks if mark[1] > total * 0.05)  # slots have started by then
+    half = next(mark for mark in marks if mark[1] > total * 0.5)
     last = marks[-1]
     seconds = max(1e-9, last[0] - first[0])
     return {
         "tasks": total, "tasks/s": (last[1] - first[1]) / seconds,
-        "MiB at the start": first[2], "MiB at the end": last[2],
+        "CPU ms a task": 1000 * (last[3] - first[3]) / max(1, last[1] - first[1]),
+        "MiB at 5 %": first[2], "MiB at 50 %": half[2], "MiB at the end": last[2],
     }  # fmt: skip
 
 
@@ -154,9 +169,11 @@ def measure_plates(folder: Path, shots: int) -> dict[str, float]:
         for number, plate in enumerate(plates, start=1001):
             (target / f"{shot}.{number}.exr").symlink_to(plate.resolve())
     ask = ("submit", "shot", *names, "--character", "hero", "--queue", QUEUE)
-    row = {"submit shot": timed(lambda: command(configs, *ask))}
+    row: dict[str, float] = {}
+    row["submit shot"], row["submit shot, CPU"] = timed(lambda: command(configs, *ask))
     if has_command("status"):
-        row["status --stale"] = timed(lambda: command(configs, "status", "--stale"))
+        stale = ("status", "--stale")
+        row["status --stale"], row["status --stale, CPU"] = timed(lambda: command(configs, *stale))
     return row
 
 
@@ -240,7 +257,7 @@ def main(
         with tempfile.TemporaryDirectory() as name:
             row = {"performances": float(plates)}
             found["plates"].append(row | measure_plates(Path(name), plates))
-    click.echo(f"\n{engine}, {shape}, seconds unless said otherwise; best of 2 for listings")
+    click.echo(f"\n{engine}, {shape}: seconds unless said otherwise; listings: best of 3")
     for rows in found.values():
         print_table(rows)
     if path is not None:

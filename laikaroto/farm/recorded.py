@@ -154,21 +154,22 @@ class RecordedEngine(Engine, Generic[V]):
         planner = Planner()
         planned = [(bundle, self._plan(bundle, planner)) for bundle in bundles]
         make_state_folder(self.state)
-        sent: dict[str, Submitted] = {}  # by key
+        sent: list[Submitted] = []
         with locked(self.state / "lock"):
             active = self._active_with_keys([bundle.settings.key for bundle in bundles])
             for bundle, steps in planned:
                 name, key = bundle.settings.name, bundle.settings.key
                 if key in active:
-                    sent[key] = Submitted(job=active[key], existing=True)
+                    sent.append(Submitted(job=active[key], existing=True))
                     continue
                 self._make_job(bundle, steps, flush=len(planned) == 1)
                 replace_file(self._key_file(key), {"job": name}, flush=len(planned) == 1)
-                sent[key], active[key] = Submitted(job=name, existing=False), name
+                sent.append(Submitted(job=name, existing=False))
+                active[key] = name
             if len(planned) > 1:
                 os.sync()  # once for all files
-        self._bring_in(list(dict.fromkeys(sent.values())))
-        return tuple(sent[bundle.settings.key] for bundle in bundles)
+        self._bring_in(sent)
+        return tuple(sent)
 
     def _plan(self, bundle: Bundle, planner: Planner) -> tuple[StepPlan, ...]:
         name = bundle.settings.name
@@ -208,8 +209,8 @@ class RecordedEngine(Engine, Generic[V]):
 
     def _bring_in(self, sent: Sequence[Submitted]) -> None:
         """Submit jobs, and look whether the farm really has them."""
-        left = [item.job for item in sent]
-        listed = left[0] if len(left) == 1 else f"and {len(left) - 1} more"
+        left = list(dict.fromkeys(item.job for item in sent))
+        listed = left[0] + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         try:
             for _ in range(_VERIFY_ROUNDS):
                 if not (left := self._reconcile_all(left)):

@@ -456,7 +456,7 @@ def test_many_jobs_in_one_call(engine: Engine, wait: Any, tmp_path: Path) -> Non
     sent = engine.submit_all([*bundles, again])
     assert [item.job for item in sent[:5]] == [bundle.settings.name for bundle in bundles]
     assert [item.existing for item in sent[:5]] == [False] * 5
-    assert sent[5].job == sent[3].job
+    assert sent[5].job == sent[3].job and sent[5].existing
     assert {wait(item.job).state for item in sent} == {JobState.SUCCEEDED}
     assert sorted(lines(out)) == list("01234")
     big = job(step("s", "pass", amounts={"amount.worker.vcpu": 1000}))

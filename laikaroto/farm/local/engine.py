@@ -61,20 +61,24 @@ class LocalEngine(Engine):
         """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
         # the owner looks again; this saves it the work
         active = self._read(read_active, {})
-        sent = {key: Submitted(job=job, existing=True) for key, job in active.items()}
+        sent: dict[str, Submitted] = {}  # by name of the bundle
         planner, capacity = Planner(), Capacity.of(self._queue)
         planned = [
             (bundle, _plan(bundle, planner, capacity))
             for bundle in bundles
-            if bundle.settings.key not in sent
+            if bundle.settings.key not in active
         ]
         claim_host(self.state)
         for start in range(0, len(planned), _AT_ONCE):
             part = planned[start : start + _AT_ONCE]
             answers = self._answer(inbox.post_jobs(self.state, part))["jobs"]
             for (bundle, _), answer in zip(part, answers, strict=True):
-                sent.setdefault(bundle.settings.key, Submitted(**answer))
-        return tuple(sent[bundle.settings.key] for bundle in bundles)
+                sent[bundle.settings.name] = Submitted(**answer)
+        return tuple(
+            sent.get(bundle.settings.name)
+            or Submitted(job=active[bundle.settings.key], existing=True)
+            for bundle in bundles
+        )
 
 
     def jobs(self) -> tuple[JobStatus, ...]:
