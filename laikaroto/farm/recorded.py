@@ -46,7 +46,7 @@ from laikaroto.farm.steering import (
     write_card,
     write_steering,
 )
-from laikaroto.farm.view import JobView, Key
+from laikaroto.farm.view import JobView, Key, related
 
 _VERIFY_ROUNDS = 3
 _MEND_EVERY_S = 60.0
@@ -243,7 +243,7 @@ class RecordedEngine(Engine, Generic[V]):
                     views = self._views(part)
                     given = pool.map(
                         lambda name, views=views: self._reconcile_view(
-                            self._related(views, name), name, rewire=False
+                            related(views, name), name, rewire=False
                         ),
                         part,
                     )
@@ -251,17 +251,6 @@ class RecordedEngine(Engine, Generic[V]):
                         name for name, number in zip(part, given, strict=True) if number
                     ]
         return changed
-
-    def _related(self, views: Mapping[str, V], job: str) -> dict[str, V]:
-        """A job and, transitively, those it needs."""
-        found: dict[str, V] = {}
-        todo = [job]
-        while todo:
-            name = todo.pop()
-            if name not in found:
-                found[name] = views[name]
-                todo += views[name].card.settings.needs
-        return found
 
     def _withdraw(self, names: Sequence[str]) -> None:
         """The farm refused a part of new jobs: nothing of them stays."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from laikaroto.farm.engine import JobState, StepStatus, TaskState, TaskStatus
 from laikaroto.farm.judging import step_progress
@@ -20,12 +21,25 @@ from laikaroto.farm.steering import Card, Steering
 
 Key = tuple[str, int]  # step and index of a task
 _UNTRIED = Verdict(state=TaskState.READY, tries=0, message="", last=None)
+V = TypeVar("V", bound="JobView")
 Attempts = Mapping[str, Mapping[int, tuple[Attempt, ...]]]
 
 
 def attempts_of(state: Path, card: Card) -> Attempts:
     """All attempts at all tasks of a job: step -> index -> attempts, oldest first."""
     return {step.name: read_attempts(state, card.settings.name, step.name) for step in card.steps}
+
+
+def related(views: Mapping[str, V], job: str) -> dict[str, V]:
+    """Views of a job and, transitively, of those it needs."""
+    found: dict[str, V] = {}
+    todo = [job]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found[name] = views[name]
+            todo += views[name].card.settings.needs
+    return found
 
 
 @dataclass(slots=True, kw_only=True)

@@ -60,7 +60,8 @@ class LocalEngine(Engine):
     def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
         """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
         # the owner looks again; this saves it the work
-        active = self._read(read_active, {})
+        nobody: dict[str, str] = {}
+        active = self._read(read_active, nobody)
         sent: dict[str, Submitted] = {}  # by name of the bundle
         planner, capacity = Planner(), Capacity.of(self._queue)
         planned = [
