@@ -17,7 +17,6 @@ leaves out the running: Slurm's own dispatch is what it is.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -92,15 +91,19 @@ def performances(count: int, shape: str, run: str) -> list[Bundle]:
     return made
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """CPU seconds of a process, its children, and what those have run so far."""
+    return sum(sum(member.cpu_times()[:4]) for member in (process, *process.children()))
+
+
 def timed(action: Callable[[], object]) -> tuple[float, float]:
-    """Seconds an action takes, and CPU seconds of it, its child processes included.
+    """Seconds an action takes, and CPU seconds of it, child processes (and Slurm) included.
 
     The second hardly depends on what else the machine does.
     """
-    started, before = time.perf_counter(), os.times()
+    started, before = time.perf_counter(), cpu_seconds(psutil.Process())
     action()
-    seconds, after = time.perf_counter() - started, os.times()
-    return seconds, sum(after[:4]) - sum(before[:4])
+    return time.perf_counter() - started, cpu_seconds(psutil.Process()) - before
 
 
 def command(configs: Path, *arguments: str) -> str:
@@ -124,12 +127,6 @@ def measure_queueing(engine: Engine, configs: Path, count: int, shape: str) -> d
         row[name] = min(seconds for seconds, _ in looks)
         row[f"{name}, CPU"] = min(cpu for _, cpu in looks)
     return row
-
-
-def cpu_seconds(supervisor: psutil.Process) -> float:
-    """CPU seconds of a supervisor, its slots and what they have run so far."""
-    family = [supervisor, *supervisor.children()]
-    return sum(sum(process.cpu_times()[:4]) for process in family)
 
 
 def measure_running(engine: Engine, configs: Path, tasks: int) -> dict[str, float]:

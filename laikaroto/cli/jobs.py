@@ -55,17 +55,34 @@ def _parse_task(text: str) -> TaskRef:
     return TaskRef(step=step, index=int(index) if slash else None)
 
 
+def _filter_options(command: _F) -> _F:
+    """Options that choose jobs: ``_filter`` makes a ``Filter`` of them."""
+    for option in (
+        click.option("--since", metavar="TIME",
+                     help="Only jobs that run, or were submitted, started or ended since: 12h "
+                          "(ago), 20:00 (the last one) or 2030-01-31T20:00."),
+        click.option("--user", metavar="U", help="Only jobs of this user."),
+        click.option("--shot", metavar="GLOB", help="Only jobs of these shots, as 'ev1*'."),
+        click.option("--character", metavar="C", help="Only jobs of this character."),
+        click.option("--kind", metavar="KIND", help="Only these: shot, train …"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _filter(states: tuple[str, ...], choice: dict[str, str | None]) -> Filter:
+    since = choice["since"]
+    return Filter(
+        states=states, kind=choice["kind"], character=choice["character"], shot=choice["shot"],
+        user=choice["user"], since=None if since is None else parse_since(since),
+    )  # fmt: skip
+
+
 @jobs.command("list")
 @click.option("--state", "states", multiple=True, metavar="STATE",
               help="Only these, as running,failed: waiting, ready, running, paused, blocked, "
                    "succeeded, failed, cancelled.")
-@click.option("--kind", metavar="KIND", help="Only these: shot, train …")
-@click.option("--character", metavar="C", help="Only jobs of this character.")
-@click.option("--shot", metavar="GLOB", help="Only jobs of these shots, as 'ev1*'.")
-@click.option("--user", metavar="U", help="Only jobs of this user.")
-@click.option("--since", metavar="TIME",
-              help="Only jobs that run, or were submitted, started or ended since: 12h (ago), "
-                   "20:00 (the last one) or 2030-01-31T20:00.")
+@_filter_options
 @click.option("--all", "everything", is_flag=True, help="Also those over for long.")
 @click.option("--watch", "watching", is_flag=True,
               help="Show it anew until Ctrl-C, what runs or failed first.")
@@ -73,9 +90,8 @@ def _parse_task(text: str) -> TaskRef:
 @queue_option
 @common_options
 def list_jobs(
-    states: tuple[str, ...], kind: str | None, character: str | None, shot: str | None,
-    user: str | None, since: str | None, everything: bool, watching: bool, every: str,
-    queue: str | None, configs: Path, as_json: bool,
+    states: tuple[str, ...], everything: bool, watching: bool, every: str, queue: str | None,
+    configs: Path, as_json: bool, **choice: str | None,
 ) -> None:  # fmt: skip
     """List jobs, newest last.
 
@@ -83,10 +99,7 @@ def list_jobs(
     slots the job has now; empty where a step was never seen to end.
     """
     engines = list(all_queues(Show.open(configs), queue))
-    wanted = Filter(
-        states=parse_states(states), kind=kind, character=character, shot=shot, user=user,
-        since=None if since is None else parse_since(since),
-    )  # fmt: skip
+    wanted = _filter(parse_states(states), choice)
     if watching and as_json:
         raise UsageError("--watch and --json exclude each other")
     if watching:
@@ -211,17 +224,36 @@ def priority(job: str, priority: int, queue: str | None, configs: Path, as_json:
 
 
 @jobs.command()
-@click.argument("job")
+@click.argument("job", required=False)
 @click.argument("tasks", nargs=-1, metavar="[TASK...]")
+@click.option("--failed", is_flag=True,
+              help="In place of JOB: every failed job, or those that the options below leave.")
+@_filter_options
 @queue_option
 @common_options
 def retry(
-    job: str, tasks: tuple[str, ...], queue: str | None, configs: Path, as_json: bool
-) -> None:
-    """Run failed and cancelled tasks again: all of them, or each TASK."""
-    found = _find(configs, job, queue)
-    count = found.engine.retry(found.job, [_parse_task(task) for task in tasks])
-    _tell(found, as_json, count=count, what="to run again")
+    job: str | None, tasks: tuple[str, ...], failed: bool, queue: str | None, configs: Path,
+    as_json: bool, **choice: str | None,
+) -> None:  # fmt: skip
+    """Run failed and cancelled tasks again: all of JOB, or each TASK, or of all failed jobs."""
+    if failed == (job is not None) or (not failed and any(choice.values())):
+        raise UsageError("name a JOB, or say --failed, perhaps with --kind, --shot … to choose")
+    if job is not None:
+        found = _find(configs, job, queue)
+        count = found.engine.retry(found.job, [_parse_task(task) for task in tasks])
+        _tell(found, as_json, count=count, what="to run again")
+        return
+    wanted, again = _filter(("failed",), choice), {}
+    for engine in all_queues(Show.open(configs), queue):
+        for status in engine.jobs():
+            if wanted.lets(status):
+                again[status.name] = engine.retry(status.name)
+    if as_json:
+        print_json([{"job": name, "count": count} for name, count in again.items()])
+        return
+    for name, count in again.items():
+        click.echo(f"{name}: {count} tasks to run again")
+    click.echo(f"{len(again)} failed jobs")
 
 
 @jobs.command()

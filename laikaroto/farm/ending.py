@@ -13,10 +13,11 @@ import hashlib
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from laikaroto.farm.engine import JobState, JobStatus, NoticeStatus, TaskState
+from laikaroto.farm.engine import JobState, JobStatus, NoticeStatus, StepStatus, TaskState
 from laikaroto.farm.judging import judge_job
 from laikaroto.farm.notices import NoticeError, channels, deliver, document, next_try
 from laikaroto.farm.places import job_folder
@@ -68,58 +69,74 @@ def tell_own_end(state: Path, job: str) -> None:
     view = _Records(state=state, card=card, steering=steering, attempts=attempts_of(state, card))
     steps = view.steps(released=True, with_tasks=True)
     found, _ = judge_job(steps, ended=steering.ended)
-    ends = [a.ended for many in view.attempts.values() for one in many.values() for a in one]
-    failed = [
-        (f"{task.step}/{task.index}", task.message)
-        for step in steps for task in step.tasks if task.state is TaskState.FAILED
-    ]  # fmt: skip
-    counts: Counter[str] = Counter()
-    for step in steps:
-        counts.update({kind.value: number for kind, number in step.counts.items()})
-    started = min((a.started for m in view.attempts.values() for o in m.values() for a in o),
-                  default=None)  # fmt: skip
+    made = [a for tasks in view.attempts.values() for many in tasks.values() for a in many]
     _tell(
-        state, card, steering, found, counts=counts, failed=failed, started=started,
-        ended=max((end for end in ends if end is not None), default=None),
+        state, card, steering, found, steps=steps,
+        started=min((attempt.started for attempt in made), default=None),
+        ended=max((attempt.ended for attempt in made if attempt.ended), default=None),
     )  # fmt: skip
 
 
-def tell_end(state: Path, status: JobStatus) -> bool:
-    """Tell the end of a job that the farm, too, sees ended; True if there is nothing more to do.
+def notices_due(state: Path, status: JobStatus) -> bool:
+    """True for a job that is over, if somebody still has to be told of that.
+
+    Args:
+        state: the queue's state folder.
+        status: of the job.
+    """
+    if status.state not in _ENDS:
+        return False
+    card = read_card(state, status.name)
+    notify = card.settings.notify
+    if notify is None or not channels(notify, status.state.value):
+        return False
+    end = _end_of(card, read_steering(state, status.name), status.state)
+    told = _read(job_folder(state, status.name)).get(end)
+    return told is None or any(note["state"] == "waiting" for note in told.values())
+
+
+def tell_end(state: Path, status: JobStatus) -> None:
+    """Tell the end of a job that the farm, too, sees ended.
 
     Args:
         state: the queue's state folder.
         status: of the job, with its tasks.
     """
     card = read_card(state, status.name)
-    if card.settings.notify is None:
-        return True
-    counts: Counter[str] = Counter()
-    for step in status.steps:
-        counts.update({kind.value: number for kind, number in step.counts.items()})
-    failed = [(f"{t.step}/{t.index}", t.message) for t in status.tasks(TaskState.FAILED)]
-    return _tell(
-        state, card, read_steering(state, status.name), status.state, counts=counts,
-        failed=failed, started=status.started, ended=status.ended,
-    )  # fmt: skip
+    if card.settings.notify is not None:
+        _tell(
+            state, card, read_steering(state, status.name), status.state, steps=status.steps,
+            started=status.started, ended=status.ended,
+        )  # fmt: skip
+
+
+def _end_of(card: Card, steering: Steering, found: JobState) -> str:
+    """Identifies this end of a job; one that was retried has another."""
+    again = json.dumps({s: dict(i) for s, i in steering.since.items()}, sort_keys=True)
+    digest = hashlib.sha256(again.encode()).hexdigest()[:8]
+    return f"{card.settings.name}:{found.value}:{digest}"
 
 
 def _tell(
-    state: Path, card: Card, steering: Steering, found: JobState, *, counts: Counter[str],
-    failed: list[tuple[str, str]], started: float | None, ended: float | None,
-) -> bool:  # fmt: skip
+    state: Path, card: Card, steering: Steering, found: JobState, *,
+    steps: Sequence[StepStatus], started: float | None, ended: float | None,
+) -> None:  # fmt: skip
     settings = card.settings
     assert settings.notify is not None
     if found not in _ENDS or not (ways := channels(settings.notify, found.value)):
-        return True
-    # a job that was retried has another end
-    again = json.dumps({s: dict(i) for s, i in steering.since.items()}, sort_keys=True)
-    end = f"{settings.name}:{found.value}:{hashlib.sha256(again.encode()).hexdigest()[:8]}"
+        return
+    counts: Counter[str] = Counter()
+    for step in steps:
+        counts.update({kind.value: number for kind, number in step.counts.items()})
+    end = _end_of(card, steering, found)
     body = document(
         end=end, job=settings.name, queue=settings.queue, kind=settings.kind, state=found.value,
         show=settings.show, user=settings.user, parameters=card.parameters,
-        submitted=card.submitted, started=started, ended=ended or time.time(),
-        tasks=counts, failed=failed,
+        submitted=card.submitted, started=started, ended=ended or time.time(), tasks=counts,
+        failed=[
+            (f"{task.step}/{task.index}", task.message)
+            for step in steps for task in step.tasks if task.state is TaskState.FAILED
+        ],
     )  # fmt: skip
     folder = job_folder(state, settings.name)
     with locked(folder / "notices.lock"):
@@ -131,7 +148,6 @@ def _tell(
             if note["state"] == "waiting" and note["due"] <= time.time():
                 _try(way, card, body, note)
                 replace_file(folder / "notices.json", told)
-        return all(note["state"] != "waiting" for note in told[end].values())
 
 
 def _try(way: str, card: Card, body: dict[str, Any], note: dict[str, Any]) -> None:
@@ -164,12 +180,3 @@ def notices_of(state: Path, job: str) -> tuple[NoticeStatus, ...]:
         for end, ways in _read(job_folder(state, job)).items()
         for way, note in ways.items()
     )  # fmt: skip
-
-
-def notices_due(state: Path, job: str) -> bool:
-    """False if the end of a job that is over has been told, or nobody wants to know."""
-    folder = job_folder(state, job)
-    if read_card(state, job).settings.notify is None:
-        return False
-    ends = _read(folder)
-    return not ends or any(n["state"] == "waiting" for ways in ends.values() for n in ways.values())

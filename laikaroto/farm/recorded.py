@@ -424,9 +424,8 @@ class RecordedEngine(Engine, Generic[V]):
     def verify(self) -> int:
         """See ``Engine.verify``."""
         found = self.jobs()
-        for status in found:
-            if status.state.over and notices_due(self.state, status.name):
-                tell_end(self.state, self.status(status.name))
+        for status in self.statuses([s.name for s in found if notices_due(self.state, s)]):
+            tell_end(self.state, status)
         active = [status for status in found if not status.state.over]
         return sum(self._reconcile(status.name) for status in active)
 

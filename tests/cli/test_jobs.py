@@ -150,6 +150,30 @@ def test_list_filters_and_shows_progress(
     assert "wants a terminal" in call("jobs", "list", "--watch", code=2).err
 
 
+def test_all_failed_jobs_are_retried_by_one_command(
+    call: Callable[..., Any], engine: Engine, tmp_path: Path
+) -> None:
+    cause, out = tmp_path / "mended", tmp_path / "out"
+    code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 1)"
+    engine.submit_all([
+        *(job(step("s", code, str(cause)), name=f"dead-{n}", kind="shot") for n in "12"),
+        job(step("s", code, str(cause)), name="dead-3", kind="train"),
+        job(stamp(out, "x"), name="fine-1"),
+    ])  # fmt: skip
+    call("farm", "run", "--until-idle")
+    cause.touch()
+    told = call("jobs", "retry", "--failed", "--kind", "shot").out
+    assert "dead-1: 1 tasks to run again" in told and "2 failed jobs" in told
+    assert json.loads(call("jobs", "retry", "--failed", "--json").out) == [
+        {"job": "dead-3", "count": 1}
+    ]
+    call("farm", "run", "--until-idle")
+    assert {found.state for found in engine.jobs()} == {JobState.SUCCEEDED}
+    assert call("jobs", "retry", "--failed").out == "0 failed jobs\n"
+    for wrong in ((), ("dead-1", "--failed"), ("dead-1", "--kind", "shot")):
+        assert "name a JOB" in call("jobs", "retry", *wrong, code=2).err
+
+
 def test_show_has_attempts_hosts_and_the_end_of_the_log(
     call: Callable[..., Any], engine: Engine
 ) -> None:

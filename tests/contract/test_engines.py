@@ -464,3 +464,24 @@ def test_many_jobs_in_one_call(engine: Engine, wait: Any, tmp_path: Path) -> Non
     with pytest.raises(FarmError, match="CPUs"):
         engine.submit_all([fine, big])
     assert fine.settings.name not in engine.names()  # all or nothing
+
+
+def test_lists_follow_a_job_that_is_retried(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    cause = tmp_path / "mended"
+    code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 1)"
+    name = engine.submit(job(step("s", code, str(cause)), kind="mendable")).job
+    assert wait(name).state is JobState.FAILED
+    for _ in "12":  # asked, then remembered
+        (found,) = [status for status in engine.jobs() if status.name == name]
+        assert found.state is JobState.FAILED and found.steps[0].counts == {TaskState.FAILED: 1}
+    engine.retry(name)
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert not found.state.over
+    cause.touch()
+    engine.retry(name)  # if the second try was quicker than the touch
+    assert wait(name).state is JobState.SUCCEEDED
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert found.state is JobState.SUCCEEDED and name in engine.names()
+    results = {total.result for total in engine.totals() if total.kind == "mendable"}
+    assert {"failed", "succeeded"} <= results
+    assert engine.load().runs

@@ -401,3 +401,21 @@ def test_log_of_a_task_keeps_all_it_printed(farm: LocalFarm) -> None:
     assert [line[9:] for line in said.splitlines()[1:]] == [
         "Output:", "Python is fine", "----", "Running command", "openjd_status: x", "task x",
     ]  # fmt: skip
+
+
+def test_books_of_the_version_before_are_brought_up_to_date(
+    farm: LocalFarm, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    name = farm.engine.submit(job(stamp(out, "x"))).job
+    with sqlite3.connect(farm.state / "queue.sqlite") as db:
+        db.executescript(
+            "DROP TABLE totals; DROP TABLE notices; ALTER TABLE jobs DROP COLUMN notify; "
+            "PRAGMA user_version = 2;"
+        )
+    db.close()
+    assert farm.engine.status(name).notices == () and farm.engine.totals() == ()  # a reader may
+    farm.start()
+    (done,) = farm.engine.wait([name], timeout_s=60)
+    assert done.state is JobState.SUCCEEDED and lines(out) == ["x"]
+    assert [(total.step, total.number) for total in farm.engine.totals()] == [("stamp", 1)]
