@@ -19,9 +19,12 @@ COLOURS = {
 }  # fmt: skip
 _BAR = 10
 _GAP = "  "
+_LAST = 24  # characters the last column should have
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, state: int) -> list[str]:
+def columns(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, state: int, spare: Sequence[str] = ()
+) -> list[str]:
     """Lines of a table, coloured by the state of each row.
 
     On a terminal the last column is cut to what is left of its width; elsewhere nothing is.
@@ -29,12 +32,19 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, state: int) -
     Args:
         head: titles.
         rows: cells; control characters in them are shown as '?'.
-        state: which column holds the state.
+        state: which column holds the state; before the spare ones.
+        spare: titles of columns that a narrow terminal does without, the first one first.
     """
     clean = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *clean, strict=True)]
-    fixed = sum(widths[:-1]) + len(_GAP) * (len(head) - 1)
-    room = max(8, shutil.get_terminal_size().columns - fixed) if sys.stdout.isatty() else None
+    room = None
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(head) - 1)
+        if room < _LAST and spare:
+            keep = [place for place, title in enumerate(head) if title != spare[0]]
+            less = [[row[place] for place in keep] for row in rows]
+            return columns([head[p] for p in keep], less, state=state, spare=spare[1:])
+        room = max(8, room)
     lines = [click.style(_line(head, widths, room), bold=True)]
     for row in clean:
         line = _line(row, widths, room)

@@ -138,10 +138,10 @@ def listing(jobs: Sequence[JobStatus], means: Means) -> list[str]:
         left = seconds_left(job, means)
         rows.append((
             job.name, job.state.value, str(job.priority), f"{job.done}/{job.total}",
-            bar(job.progress), rough((job.ended or now) - job.submitted),
+            bar(job.progress), rough(now - job.submitted),
             "" if left is None else f"~{rough(left)}", clock(job.submitted), job.user, job.reason,
         ))  # fmt: skip
-    return columns(HEAD, rows, state=1)
+    return columns(HEAD, rows, state=1, spare=("user", "submitted", "prio", "left", "tasks"))
 
 
 def watch(look: Callable[[], list[str]], every_s: float) -> None:

@@ -131,6 +131,17 @@ def test_words_for_numbers() -> None:
     assert [job.state for job in order][:2] == [JobState.RUNNING, JobState.FAILED]
 
 
+def test_a_narrow_terminal_does_without_some_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    row = ("x" * 30, "failed", "anna", "failed tasks: predict (3), because of plates")
+    for width, head in ((120, ["job", "state", "user", "why"]), (60, ["job", "state", "why"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = columns(("job", "state", "user", "why"), [row], state=1, spare=("user",))
+        plain = [re.sub(r"\x1b\[\d+m", "", line) for line in lines]
+        assert plain[0].split() == head
+        assert max(map(len, plain)) <= width and ("…" in plain[1]) == (width == 60)
+
+
 def test_list_filters_and_shows_progress(
     call: Callable[..., Any], engine: Engine, tmp_path: Path
 ) -> None:

@@ -81,7 +81,6 @@ class LocalEngine(Engine):
             for bundle in bundles
         )
 
-
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
         return self._read(lambda db: read_jobs(db, self.name), ())
