@@ -157,19 +157,28 @@ class RecordedEngine(Engine, Generic[V]):
         sent: list[Submitted] = []
         with locked(self.state / "lock"):
             active = self._active_with_keys([bundle.settings.key for bundle in bundles])
-            for bundle, steps in planned:
-                name, key = bundle.settings.name, bundle.settings.key
-                if key in active:
-                    sent.append(Submitted(job=active[key], existing=True))
-                    continue
-                self._make_job(bundle, steps, flush=len(planned) == 1)
-                replace_file(self._key_file(key), {"job": name}, flush=len(planned) == 1)
-                sent.append(Submitted(job=name, existing=False))
-                active[key] = name
+            try:
+                for bundle, steps in planned:
+                    sent.append(self._write_down(bundle, steps, active, flush=len(planned) == 1))
+            except LaikarotoError:
+                self._withdraw([item.job for item in sent if not item.existing])
+                raise
             if len(planned) > 1:
                 os.sync()  # once for all files
         self._bring_in(sent)
         return tuple(sent)
+
+    def _write_down(
+        self, bundle: Bundle, steps: tuple[StepPlan, ...], active: dict[str, str], *, flush: bool
+    ) -> Submitted:
+        """Make a job unless one with its key is ``active``; then it is."""
+        name, key = bundle.settings.name, bundle.settings.key
+        if key in active:
+            return Submitted(job=active[key], existing=True)
+        self._make_job(bundle, steps, flush=flush)
+        replace_file(self._key_file(key), {"job": name}, flush=flush)
+        active[key] = name
+        return Submitted(job=name, existing=False)
 
     def _plan(self, bundle: Bundle, planner: Planner) -> tuple[StepPlan, ...]:
         name = bundle.settings.name
@@ -213,7 +222,7 @@ class RecordedEngine(Engine, Generic[V]):
         listed = left[0] + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         try:
             for _ in range(_VERIFY_ROUNDS):
-                if not (left := self._reconcile_all(left)):
+                if not (left := list(self._reconcile_all(left))):
                     return
         except TryAgainError as error:
             raise TryAgainError(
@@ -228,29 +237,30 @@ class RecordedEngine(Engine, Generic[V]):
             f"again; see its log, then run 'laikaroto farm verify --queue {self.name}'"
         )
 
-    def _reconcile_all(self, names: Sequence[str]) -> list[str]:
-        """Bring the farm in line with jobs, several at once; those it was given tasks of.
+    def _reconcile_all(self, names: Sequence[str]) -> dict[str, int]:
+        """Bring the farm in line with jobs, several at once, those that others need first.
 
         The farm is asked once for many, because that is what takes the time.
+
+        Returns:
+            How many tasks of which jobs were given to the farm; no others.
         """
-        changed: list[str] = []
-        with ThreadPoolExecutor(self.hands) as pool:
-            for start in range(0, len(names), _AT_ONCE):
-                part = names[start : start + _AT_ONCE]
-                with ExitStack() as locks:
-                    for name in sorted(part):  # two clients take them in the same order
-                        locks.enter_context(locked(job_folder(self.state, name) / "lock"))
-                    views = self._views(part)
-                    given = pool.map(
-                        lambda name, views=views: self._reconcile_view(
-                            related(views, name), name, rewire=False
-                        ),
-                        part,
-                    )
-                    changed += [
-                        name for name, number in zip(part, given, strict=True) if number
-                    ]
-        return changed
+        given: dict[str, int] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            with ExitStack() as held:
+                for name in sorted(part):  # two clients take them in the same order
+                    held.enter_context(locked(job_folder(self.state, name) / "lock"))
+                pool = held.enter_context(ThreadPoolExecutor(self.hands))
+                views = self._views(part)
+
+                def bring(name: str, views: Mapping[str, V] = views) -> int:
+                    return self._reconcile_view(related(views, name), name, rewire=False)
+
+                free = [name for name in part if not views[name].card.settings.needs]
+                given.update(zip(free, pool.map(bring, free), strict=True))
+                given.update((name, bring(name)) for name in part if name not in given)
+        return {name: number for name, number in given.items() if number}
 
     def _withdraw(self, names: Sequence[str]) -> None:
         """The farm refused a part of new jobs: nothing of them stays."""
@@ -426,8 +436,8 @@ class RecordedEngine(Engine, Generic[V]):
         found = self.jobs()
         for status in self.statuses([s.name for s in found if notices_due(self.state, s)]):
             tell_end(self.state, status)
-        active = [status for status in found if not status.state.over]
-        return sum(self._reconcile(status.name) for status in active)
+        active = [status.name for status in found if not status.state.over]
+        return sum(self._reconcile_all(active).values())
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""
