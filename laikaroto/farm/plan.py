@@ -49,10 +49,16 @@ class StepPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobPlan:
-    """A job ready to run. ``job`` and ``values`` are the records of openjd-model."""
+class JobOutline:
+    """What a farm has to know of a job to queue it."""
 
     steps: tuple[StepPlan, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan(JobOutline):
+    """A job ready to run. ``job`` and ``values`` are the records of openjd-model."""
+
     job: Any
     values: Any
     extensions: tuple[str, ...]
@@ -132,10 +138,10 @@ class Planner:
 
     def __init__(self) -> None:
         """Nothing is planned yet."""
-        self._known: dict[tuple[object, ...], tuple[StepPlan, ...]] = {}
+        self._known: dict[tuple[object, ...], JobOutline] = {}
         self._shaping: dict[str, frozenset[str]] = {}
 
-    def steps(self, bundle: Bundle, *, where: str) -> tuple[StepPlan, ...]:
+    def outline(self, bundle: Bundle, *, where: str) -> JobOutline:
         """The steps of a job that our own engines can run.
 
         Args:
@@ -151,8 +157,8 @@ class Planner:
             return self._known[key]
         plan = plan_job(bundle, where=where)
         refuse_environments(plan, where=where)
-        self._known[key] = plan.steps
-        return plan.steps
+        self._known[key] = JobOutline(steps=plan.steps)
+        return self._known[key]
 
     def _shape(self, bundle: Bundle) -> tuple[object, ...]:
         """What the steps of a job follow from."""

@@ -34,7 +34,7 @@ from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRe
 from laikaroto.farm.judging import Upstream, judge_job
 from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.places import job_folder, make_state_folder
-from laikaroto.farm.plan import Planner, Requirements, StepPlan
+from laikaroto.farm.plan import JobOutline, Planner, Requirements
 from laikaroto.farm.records import read_json, replace_file
 from laikaroto.farm.seen import Seen, stamp_of
 from laikaroto.farm.steering import (
@@ -158,8 +158,8 @@ class RecordedEngine(Engine, Generic[V]):
         with locked(self.state / "lock"):
             active = self._active_with_keys([bundle.settings.key for bundle in bundles])
             try:
-                for bundle, steps in planned:
-                    sent.append(self._write_down(bundle, steps, active, flush=len(planned) == 1))
+                for bundle, plan in planned:
+                    sent.append(self._write_down(bundle, plan, active, flush=len(planned) == 1))
             except LaikarotoError:
                 self._withdraw([item.job for item in sent if not item.existing])
                 raise
@@ -169,35 +169,35 @@ class RecordedEngine(Engine, Generic[V]):
         return tuple(sent)
 
     def _write_down(
-        self, bundle: Bundle, steps: tuple[StepPlan, ...], active: dict[str, str], *, flush: bool
+        self, bundle: Bundle, plan: JobOutline, active: dict[str, str], *, flush: bool
     ) -> Submitted:
         """Make a job unless one with its key is ``active``; then it is."""
         name, key = bundle.settings.name, bundle.settings.key
         if key in active:
             return Submitted(job=active[key], existing=True)
-        self._make_job(bundle, steps, flush=flush)
+        self._make_job(bundle, plan, flush=flush)
         replace_file(self._key_file(key), {"job": name}, flush=flush)
         active[key] = name
         return Submitted(job=name, existing=False)
 
-    def _plan(self, bundle: Bundle, planner: Planner) -> tuple[StepPlan, ...]:
+    def _plan(self, bundle: Bundle, planner: Planner) -> JobOutline:
         name = bundle.settings.name
-        steps = planner.steps(bundle, where=f"job {name}")
+        plan = planner.outline(bundle, where=f"job {name}")
         for other in bundle.settings.needs:
             read_card(self.state, other, queue=self.name)
-        for step in steps:
+        for step in plan.steps:
             if why := self._refusal(step.name, step.requirements):
                 raise FarmError(f"job {name}: {why}")
-        return steps
+        return plan
 
-    def _make_job(self, bundle: Bundle, steps: tuple[StepPlan, ...], *, flush: bool) -> None:
+    def _make_job(self, bundle: Bundle, plan: JobOutline, *, flush: bool) -> None:
         """Write the job's folder, whole or not at all."""
         name = bundle.settings.name
         hidden = self.state / "jobs" / f".{name}.{secrets.token_hex(4)}"
         try:
             write_bundle(bundle, hidden / "bundle", flush=flush)
             card = new_card(
-                bundle, steps, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
+                bundle, plan, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
                 timeout_s=parse_duration(self._queue.task_timeout),
                 stop_before_s=self._stop_before_s(),
             )  # fmt: skip

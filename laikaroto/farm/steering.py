@@ -25,7 +25,7 @@ from laikaroto.errors import ConfigError, FarmError, SidecarError, write_failure
 from laikaroto.farm.bundle import Bundle, JobSettings
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.places import OWNER_ONLY, job_folder
-from laikaroto.farm.plan import Requirements, StepPlan
+from laikaroto.farm.plan import JobOutline, Requirements, StepPlan
 from laikaroto.farm.records import read_json, replace_file, write_once
 from laikaroto.frames import format_frames, parse_frames
 
@@ -54,14 +54,14 @@ class Card:
 
 
 def new_card(
-    bundle: Bundle, steps: tuple[StepPlan, ...], *, digest: str, threads: int, timeout_s: float,
+    bundle: Bundle, plan: JobOutline, *, digest: str, threads: int, timeout_s: float,
     stop_before_s: float = 60.0,
 ) -> Card:  # fmt: skip
     """The card of a job that is submitted now."""
     return Card(
         settings=bundle.settings,
         parameters={name: str(value) for name, value in bundle.parameters.items()},
-        steps=steps,
+        steps=plan.steps,
         digest=digest,
         submitted=time.time(),
         threads=threads,

@@ -220,7 +220,7 @@ def test_a_request_survives_its_client(farm: LocalFarm, tmp_path: Path) -> None:
 
     out = tmp_path / "out"
     bundle = job(stamp(out, "x"))
-    post_jobs(farm.state, [(bundle, plan_job(bundle, where="test").steps)])
+    post_jobs(farm.state, [(bundle, plan_job(bundle, where="test"))])
     farm.start()
     until(lambda: lines(out) == ["x"], "the job ran")
     (done,) = farm.engine.wait([bundle.settings.name], timeout_s=30)

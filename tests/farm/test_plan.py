@@ -38,18 +38,18 @@ def test_jobs_that_differ_in_names_are_planned_once(monkeypatch: pytest.MonkeyPa
         shot("e", Frames="1001-1012"), shot("f", Model="v003"),
     ]  # fmt: skip
     for bundle in bundles:
-        found = planner.steps(bundle, where=bundle.settings.name)
+        found = planner.outline(bundle, where=bundle.settings.name).steps
         assert found == plan_job(bundle, where="alone").steps
     assert planned == ["job-a", "job-c", "job-d"]
 
 
 def test_every_job_has_its_own_values_checked() -> None:
     planner = Planner()
-    planner.steps(shot("a"), where="job a")
+    planner.outline(shot("a"), where="job a")
     with pytest.raises(ConfigError, match="job b: template.yaml or its parameter values"):
-        planner.steps(shot("b", Shot=""), where="job b")
+        planner.outline(shot("b", Shot=""), where="job b")
     with pytest.raises(ConfigError, match="Nonsense"):
-        planner.steps(shot("c", Nonsense="1"), where="job c")
+        planner.outline(shot("c", Nonsense="1"), where="job c")
 
 
 def test_what_engines_do_not_run_is_refused() -> None:
@@ -59,4 +59,4 @@ def test_what_engines_do_not_run_is_refused() -> None:
     )
     bundle = Bundle(template=text, parameters={}, settings=strange.settings)
     with pytest.raises(ConfigError, match="environments"):
-        Planner().steps(bundle, where="job x")
+        Planner().outline(bundle, where="job x")

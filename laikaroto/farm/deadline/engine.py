@@ -107,7 +107,7 @@ class DeadlineEngine(Engine):
                 return Submitted(job=active, existing=True)
             folder = write_bundle(bundle, bundle_folder(self.state, settings.name))
             card = new_card(
-                bundle, plan.steps, digest=bundle_digest(folder),
+                bundle, plan, digest=bundle_digest(folder),
                 threads=self._queue.threads_per_slot or 1,
                 timeout_s=parse_duration(self._queue.task_timeout),
             )  # fmt: skip

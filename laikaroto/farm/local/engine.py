@@ -26,7 +26,7 @@ from laikaroto.farm.local.reading import (
     running_tasks,
 )
 from laikaroto.farm.logs import find_log, read_log
-from laikaroto.farm.plan import Planner, StepPlan
+from laikaroto.farm.plan import JobOutline, Planner
 
 ANSWER_S = 60.0
 _AT_ONCE = 500  # jobs in one transaction: the supervisor is not kept from its slots for long
@@ -185,9 +185,9 @@ class LocalEngine(Engine):
         return reply
 
 
-def _plan(bundle: Bundle, planner: Planner, capacity: Capacity) -> tuple[StepPlan, ...]:
+def _plan(bundle: Bundle, planner: Planner, capacity: Capacity) -> JobOutline:
     where = f"job {bundle.settings.name}"
-    steps = planner.steps(bundle, where=where)
-    if refusal := capacity.refusal_of(steps):
+    plan = planner.outline(bundle, where=where)
+    if refusal := capacity.refusal_of(plan.steps):
         raise FarmError(f"{where}: {refusal}")
-    return steps
+    return plan

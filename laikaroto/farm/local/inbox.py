@@ -26,7 +26,7 @@ from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import bundle_folder
-from laikaroto.farm.plan import StepPlan
+from laikaroto.farm.plan import JobOutline
 from laikaroto.farm.steering import Card, card_from_dict, card_to_dict, new_card
 
 _JOBS = ".jobs"
@@ -52,7 +52,7 @@ def _ticket() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(4)}"  # sorts by time
 
 
-def post_jobs(state: Path, jobs: Sequence[tuple[Bundle, tuple[StepPlan, ...]]]) -> str:
+def post_jobs(state: Path, jobs: Sequence[tuple[Bundle, JobOutline]]) -> str:
     """Hand in a submission of jobs that are all queued or none; returns its ticket.
 
     Raises:
@@ -64,10 +64,10 @@ def post_jobs(state: Path, jobs: Sequence[tuple[Bundle, tuple[StepPlan, ...]]]) 
     one = len(jobs) == 1
     try:
         cards = []
-        for bundle, steps in jobs:
+        for bundle, plan in jobs:
             folder = write_bundle(bundle, hidden / bundle.settings.name, flush=one)
             cards.append(new_card(
-                bundle, steps, digest=bundle_digest(folder), threads=0, timeout_s=0.0
+                bundle, plan, digest=bundle_digest(folder), threads=0, timeout_s=0.0
             ))  # fmt: skip
         _write_whole(hidden / _CARDS, json.dumps([card_to_dict(card) for card in cards]))
         if not one:
