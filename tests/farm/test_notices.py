@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from laikaroto.bundled import bundled
 from laikaroto.config import NotifySettings, QueueConfig
 from laikaroto.farm.engine import JobState
 from laikaroto.farm.notices import NoticeError, deliver, document, next_try
@@ -100,6 +102,14 @@ def test_mail_arrives_and_refusal_is_final() -> None:
         error = fault(NotifySettings.model_validate({"email": mail}), "email")
         assert not error.again and "550" in str(error)
     assert fault(NotifySettings.model_validate({"email": mail}), "email").again
+
+
+def test_the_example_in_the_queue_file_is_right() -> None:
+    text = (bundled("configs") / "queues" / "local.yaml").read_text()
+    block = [line[1:] for line in text.splitlines() if line.startswith("#  ")]
+    notify = NotifySettings.model_validate(yaml.safe_load("\n".join(block)))
+    assert notify.webhook is not None and notify.email is not None
+    assert notify.email.to == ("{user}@film.example",)
 
 
 def test_tries_are_bounded() -> None:
