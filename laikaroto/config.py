@@ -253,6 +253,63 @@ class DeadlineSettings(Strict):
     max_cpus: Annotated[int, Field(ge=1)] = 8
 
 
+_Reference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+"""Where a secret lies; the secret itself is in no configuration file."""
+
+
+class WebhookSettings(Strict):
+    """Where the end of a job is posted to."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+|env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+    token: _Reference | None = None
+    timeout: str = "10s"
+
+    _check_timeout = field_validator("timeout")(_duration)
+
+
+class MailSettings(Strict):
+    """Whom the end of a job is mailed to, and by which server."""
+
+    to: Annotated[tuple[Annotated[str, Field(pattern=r"^[^\s,]+@[^\s,]+$")], ...],
+                  Field(min_length=1)]  # fmt: skip
+    sender: Annotated[str, Field(pattern=r"^[^\r\n]*[^\s]+@[^\r\n]+$")]
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
+    security: Literal["none", "starttls", "tls"] = "none"
+    user: str | None = None
+    password: _Reference | None = None
+    timeout: str = "10s"
+
+    _check_timeout = field_validator("timeout")(_duration)
+
+    @field_validator("to")
+    @classmethod
+    def _to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_check_template(address, {"user"}, set()) for address in value)
+
+    @model_validator(mode="after")
+    def _login(self) -> MailSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together")
+        return self
+
+
+class NotifySettings(Strict):
+    """``notify:`` of a queue: who is told when a job ends, and of which ends."""
+
+    on: tuple[Literal["succeeded", "failed", "cancelled"], ...] = (
+        "succeeded", "failed", "cancelled",
+    )  # fmt: skip
+    webhook: WebhookSettings | None = None
+    email: MailSettings | None = None
+
+    @model_validator(mode="after")
+    def _someone(self) -> NotifySettings:
+        if self.webhook is None and self.email is None:
+            raise ValueError("wanted webhook, email or both")
+        return self
+
+
 class QueueConfig(Strict):
     """queues/<name>.yaml: a farm queue and how work is cut for it.
 
@@ -273,6 +330,7 @@ class QueueConfig(Strict):
     task_timeout: str = "12h"
     slurm: SlurmSettings | None = None
     deadline: DeadlineSettings | None = None
+    notify: NotifySettings | None = None
 
     _check = field_validator("name")(_name)
     _check_timeout = field_validator("task_timeout")(_duration)
@@ -298,6 +356,11 @@ class QueueConfig(Strict):
             )
         if self.engine == "deadline" and self.deadline is None:
             raise ValueError("deadline: wanted a block with farm_id and queue_id")
+        if self.engine == "deadline" and self.notify is not None:
+            raise ValueError(
+                "notify: no process of ours sees the end of a job of Deadline Cloud; remove it, "
+                "and use the events that AWS sends (EventBridge)"
+            )
         return self
 
 

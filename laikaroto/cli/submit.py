@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from laikaroto.model.package import parse_source
 from laikaroto.show import Show, check_version
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_MANY = 20  # shots whose plates take a moment to look at
 _MOST_TRAINING_CPUS = 16  # more do not make a training of this size faster
 
 
@@ -144,7 +146,8 @@ def _bundle(
     nodes: Mapping[str, str] | None = None,
 ) -> Bundle:
     queue = show.queue(pick_queue(show, wishes.queue))
-    name = new_job_name(*names)
+    kind, subject, *more = names
+    name = new_job_name(show.configs.show.name, subject, current_user(), kind, *more)
     run = str(show.work_folder(name))
     configs = str(show.configs.folder)
     derived = hashlib.sha256("\0".join((show.configs.show.name, *key)).encode()).hexdigest()
@@ -159,7 +162,7 @@ def _bundle(
             show=show.configs.show.name, user=current_user(), queue=queue.name,
             priority=queue.priority if wishes.priority is None else wishes.priority,
             attempts=queue.attempts, not_before=wishes.not_before, paused=wishes.paused,
-            needs=tuple(wishes.after), nodes=dict(nodes or {}),
+            needs=tuple(wishes.after), nodes=dict(nodes or {}), notify=queue.notify,
         ),
         reads=(configs, *reads),
         writes=(run,),
@@ -274,14 +277,22 @@ def shot(
     if chosen.key is not None and len(shots) > 1:
         raise UsageError("--key names one job; submit the shots one by one")
     numbers = None if frames is None else parse_frames(frames)
-    bundles = [
-        shot_bundle(
-            show, shot=name, character=character, frames=numbers, model=model, wishes=chosen
-        )
-        for name in dict.fromkeys(shots)
-    ]
+    with _progress(list(dict.fromkeys(shots)), "plates") as names:
+        bundles = [
+            shot_bundle(
+                show, shot=name, character=character, frames=numbers, model=model, wishes=chosen
+            )
+            for name in names
+        ]
     where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
     _send(open_queue(show, chosen.queue), bundles, where)
+
+
+def _progress(items: list[str], label: str) -> AbstractContextManager[Iterable[str]]:
+    """The same items; on a terminal, and if there are many, with a bar."""
+    if len(items) < _MANY or not sys.stderr.isatty():
+        return nullcontext(items)
+    return click.progressbar(items, label=label, file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,7 +317,7 @@ def _send(engine: Engine, bundles: Sequence[Bundle], where: _Where) -> None:
     if where.bundle_only is not None:
         _write_bundles(bundles, where.bundle_only.absolute(), as_json=as_json)
         return
-    sent = [engine.submit(bundle) for bundle in bundles]
+    sent = engine.submit_all(bundles)
     hint = engine.obstacle()
     if not as_json:
         for item in sent:

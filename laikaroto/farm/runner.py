@@ -37,6 +37,7 @@ from laikaroto.farm.attempt import (
     tethered,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
+from laikaroto.farm.ending import tell_own_end
 from laikaroto.farm.engine import TaskState
 from laikaroto.farm.nodes import (
     Call,
@@ -136,7 +137,17 @@ def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
     token = secrets.token_hex(8)
     if not task.claim(number, token=token, host=farm.host, farm_id=farm.farm_id):
         return Ending.AGAIN, EXIT_TRY_AGAIN  # another copy was faster; let it come to an end
-    return _answer(task, since, card, _Run(task, card, farm, number, token, events).run())
+    answer = _answer(task, since, card, _Run(task, card, farm, number, token, events).run())
+    _tell_end(task)
+    return answer
+
+
+def _tell_end(task: Task) -> None:
+    """Tell the end of the job if this was its last task; the task has ended in any case."""
+    try:
+        tell_own_end(task.state, task.job)
+    except LaikarotoError as error:
+        _LOG.warning("the end of job %s may not have been told: %s", task.job, error)
 
 
 _SIGNALS: dict[int, _Why] = {

@@ -177,7 +177,7 @@ def place(
         left, right = _normal_equations(prior, placed, goal, weight)
         diagonal = np.einsum("fii->fi", left).copy()
         np.einsum("fii->fi", left)[:] += damping[:, None] * diagonal + 1e-9
-        step: FloatArray = np.linalg.solve(left, right[..., None])[..., 0]
+        step = np.asarray(np.linalg.solve(left, right[..., None])[..., 0], np.float64)
         tried = _moved(placed, step)
         reached = _cost(prior, tried, goal, weight)
         better = reached < cost

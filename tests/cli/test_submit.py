@@ -194,6 +194,7 @@ def test_bundle_only_excludes_waiting_and_never_overwrites(
     done = laikaroto(*arguments, "--bundle-only", tmp_path / "out", "--wait")
     assert done.code == 2 and "exclude each other" in done.err
     done = laikaroto(*arguments, "--bundle-only", tmp_path / "out")
-    assert done.code == 0 and done.out.startswith(str(tmp_path / "out" / "train-hero-"))
+    assert done.code == 0 and done.out.startswith(str(tmp_path / "out" / "sample-hero-"))
+    assert "_train-" in done.out
     with pytest.raises(UsageError, match="exists already"):
         write_bundle(read_bundle(Path(done.out.strip())), Path(done.out.strip()))

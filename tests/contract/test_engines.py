@@ -15,6 +15,7 @@ import pytest
 
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
+from tests.farm.endpoints import hook
 from tests.farm.slurm.cluster import running_cluster, slurm_engine
 from tests.farm.tiny import (
     HOLD,
@@ -473,3 +474,60 @@ def test_wait_gives_up(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(FarmError, match=f"not over after 0.1 s: {name} \\(paused\\)"):
         engine.wait([name], timeout_s=0.1, poll_s=0.02)
     engine.cancel(name)
+
+
+def test_the_end_of_a_job_is_told_once(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    """By whoever is last: of two tasks that end at the same moment only one may tell."""
+    out = tmp_path / "out"
+    with hook() as server:
+        notify = {"webhook": {"url": server.url}}
+        name = engine.submit(job(stamp(out, tasks="1-2"), notify=notify)).job
+        assert wait(name).state is JobState.SUCCEEDED
+        until(lambda: server.posted, "told")
+        held = engine.submit(job(stamp(out, "x"), paused=True, notify=notify)).job
+        engine.cancel(held)
+        assert wait(held).state is JobState.CANCELLED
+        until(lambda: len(server.posted) == 2, "the cancelled one is told")
+        until(lambda: engine.status(held).notices[0].state == "sent", "noted")
+        assert engine.verify() == 0  # tells nothing twice
+        assert [(body["job"], body["state"]) for body in server.posted] == [
+            (name, "succeeded"), (held, "cancelled"),
+        ]  # fmt: skip
+
+
+def test_many_jobs_in_one_call(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bundles = [job(stamp(out, str(number)), key=f"{tmp_path}{number}") for number in range(5)]
+    again = job(stamp(out, "again"), key=f"{tmp_path}3")
+    sent = engine.submit_all([*bundles, again])
+    assert [item.job for item in sent[:5]] == [bundle.settings.name for bundle in bundles]
+    assert [item.existing for item in sent[:5]] == [False] * 5
+    assert sent[5].job == sent[3].job and sent[5].existing
+    assert {wait(item.job).state for item in sent} == {JobState.SUCCEEDED}
+    assert sorted(lines(out)) == list("01234")
+    big = job(step("s", "pass", amounts={"amount.worker.vcpu": 1000}))
+    fine = job(stamp(out, "fine"))
+    with pytest.raises(FarmError, match="CPUs"):
+        engine.submit_all([fine, big])
+    assert fine.settings.name not in engine.names()  # all or nothing
+
+
+def test_lists_follow_a_job_that_is_retried(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    cause = tmp_path / "mended"
+    code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 1)"
+    name = engine.submit(job(step("s", code, str(cause)), kind="mendable")).job
+    assert wait(name).state is JobState.FAILED
+    for _ in "12":  # asked, then remembered
+        (found,) = [status for status in engine.jobs() if status.name == name]
+        assert found.state is JobState.FAILED and found.steps[0].counts == {TaskState.FAILED: 1}
+    engine.retry(name)
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert not found.state.over
+    cause.touch()
+    engine.retry(name)  # if the second try was quicker than the touch
+    assert wait(name).state is JobState.SUCCEEDED
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert found.state is JobState.SUCCEEDED and name in engine.names()
+    results = {total.result for total in engine.totals() if total.kind == "mendable"}
+    assert {"failed", "succeeded"} <= results
+    assert engine.load().runs

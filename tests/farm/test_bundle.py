@@ -162,9 +162,9 @@ def test_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_job_names_are_usable_and_unlike() -> None:
-    long = new_job_name("shot", "a" * 64, "b" * 64)
+    long = new_job_name("ev", "a" * 64, "Ann O'Hara", "shot", "b" * 64)
     assert check_name(long, "job") == long and len(long) == 64
-    assert len({new_job_name("x") for _ in range(200)}) == 200
+    assert len({new_job_name("x", "y", "me", "z") for _ in range(200)}) == 200
 
 
 def test_setpriv_ties_payloads_to_their_slot() -> None:

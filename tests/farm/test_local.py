@@ -20,6 +20,7 @@ from laikaroto.farm.engine import JobState, TaskRef, TaskState
 from laikaroto.farm.local import control
 from laikaroto.farm.local.owner import own, read_card
 from laikaroto.farm.places import result_file
+from laikaroto.farm.plan import plan_job
 from laikaroto.farm.processes import MARK, kill_marked, mark, marked
 from tests.farm.tiny import HOLD, LocalFarm, hold, job, lines, stamp, step, until
 
@@ -231,11 +232,11 @@ def test_everything_but_running_works_without_a_supervisor(farm: LocalFarm, tmp_
 
 def test_a_request_survives_its_client(farm: LocalFarm, tmp_path: Path) -> None:
     """A client killed right after handing in a bundle has submitted it all the same."""
-    from laikaroto.farm.local.inbox import post_bundle
+    from laikaroto.farm.local.inbox import post_jobs
 
     out = tmp_path / "out"
     bundle = job(stamp(out, "x"))
-    post_bundle(farm.state, bundle)
+    post_jobs(farm.state, [(bundle, plan_job(bundle, where="test"))])
     farm.start()
     until(lambda: lines(out) == ["x"], "the job ran")
     (done,) = farm.engine.wait([bundle.settings.name], timeout_s=30)
@@ -419,3 +420,21 @@ def test_log_of_a_task_keeps_all_it_printed(farm: LocalFarm) -> None:
     assert [line[9:] for line in said.splitlines()[1:]] == [
         "Output:", "Python is fine", "----", "Running command", "openjd_status: x", "task x",
     ]  # fmt: skip
+
+
+def test_books_of_the_version_before_are_brought_up_to_date(
+    farm: LocalFarm, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    name = farm.engine.submit(job(stamp(out, "x"))).job
+    with sqlite3.connect(farm.state / "queue.sqlite") as db:
+        db.executescript(
+            "DROP TABLE totals; DROP TABLE notices; ALTER TABLE jobs DROP COLUMN notify; "
+            "PRAGMA user_version = 2;"
+        )
+    db.close()
+    assert farm.engine.status(name).notices == () and farm.engine.totals() == ()  # a reader may
+    farm.start()
+    (done,) = farm.engine.wait([name], timeout_s=60)
+    assert done.state is JobState.SUCCEEDED and lines(out) == ["x"]
+    assert [(total.step, total.number) for total in farm.engine.totals()] == [("stamp", 1)]

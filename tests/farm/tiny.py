@@ -63,7 +63,7 @@ def step(
 
 def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bundle:
     """A bundle of these steps."""
-    name = name or new_job_name("tiny")
+    name = name or new_job_name("test", "shot", "me", "tiny")
     return Bundle(
         template=json.dumps(
             {"specificationVersion": "jobtemplate-2023-09", "name": name, "steps": list(steps)}

@@ -101,7 +101,7 @@ class DeadlineEngine(Engine):
         settings = bundle.settings
         plan = plan_job(bundle, where=f"job {settings.name}")
         _refuse_unknown_wishes(bundle)
-        refuse_several_hosts(plan, where=f"job {settings.name}", farm="Deadline Cloud")
+        refuse_several_hosts(plan.steps, where=f"job {settings.name}", farm="Deadline Cloud")
         make_state_folder(self.state)
         with locked(self.state / "lock"):
             if (active := self._active_with_key(settings.key)) is not None:

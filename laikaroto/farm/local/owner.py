@@ -57,7 +57,7 @@ def own(state: Path, *, patience_s: float = 0.0, adopt: bool = False) -> Iterato
             return
         connection = open_database(state, owner=True)
         try:
-            ledger = Ledger(connection)
+            ledger = Ledger(connection, queue=state.name)
             _recover(state, ledger)
             yield ledger
         finally:

@@ -25,7 +25,9 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger, Work
+from laikaroto.farm.local.messenger import Messenger
 from laikaroto.farm.local.owner import own, read_card, remove_card, settle, write_card
+from laikaroto.farm.notices import CHANNELS
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import sessions_folder
 from laikaroto.farm.processes import MARK, STUCK_S, Hunt, mark
@@ -80,6 +82,7 @@ class Supervisor:
     _drain: bool = False
     _looked: float = 0.0
     _asked: float = 0.0
+    _messenger: Messenger = field(default_factory=Messenger)
 
     def run(self) -> None:
         """Own the queue and serve it.
@@ -142,11 +145,29 @@ class Supervisor:
             if (changed or now - self._looked > LOOK_S) and not self._drain:
                 self._looked = now
                 self._give(ledger, capacity)
+            self._tell(ledger)
             busy = any(slot.work for slot in self._slots)
             if self._drain and not busy:
                 return
-            if self.until_idle and not busy and ledger.idle() and not inbox.pending(self.state):
+            if self.until_idle and not busy and self._idle(ledger):
                 return
+
+    def _idle(self, ledger: Ledger) -> bool:
+        """True if nothing is left to do: no task, no request, no end that was not told yet."""
+        told = not self._messenger.busy and not ledger.untold()
+        return told and ledger.idle() and not inbox.pending(self.state)
+
+    def _tell(self, ledger: Ledger) -> None:
+        """Hand over notices that are due, and write down what became of those before."""
+        self._note_answers(ledger)
+        for channel in CHANNELS:
+            if channel not in self._messenger.busy and (notice := ledger.due_notice(channel)):
+                self._messenger.send(notice)
+
+    def _note_answers(self, ledger: Ledger) -> None:
+        for answer in self._messenger.answers():
+            with ledger.transaction():
+                _LOG.info("%s", ledger.note_answer(answer))
 
     # ---- hearing slots --------------------------------------------------------------------
 
@@ -308,6 +329,8 @@ class Supervisor:
 
     def _leave(self, ledger: Ledger) -> None:
         """End all slots; what they were running goes back into the queue."""
+        self._messenger.close(_LEAVE_S)
+        self._note_answers(ledger)
         for slot in self._slots:
             try:
                 slot.orders.close()  # a slot whose orders end kills its payload and leaves

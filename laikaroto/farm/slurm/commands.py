@@ -142,6 +142,17 @@ class Slurm:
             most_nodes=_limit(chosen[0].get("MaxNodes", "UNLIMITED")),
         )
 
+    def busy(self) -> tuple[int, int]:
+        """CPUs of the partition that are allocated, and all of them."""
+        name = self._settings.partition
+        allocated = total = 0
+        text = self._run("sinfo", "--noheader", "--format=%P|%C")
+        for partition, _, cpus in (line.partition("|") for line in text.splitlines()):
+            if partition.rstrip("*") == name or (name is None and partition.endswith("*")):
+                counts = [int(number) for number in cpus.split("/")]  # allocated/idle/other/all
+                allocated, total = allocated + counts[0], total + counts[3]
+        return allocated, total
+
     def ends_at(self, farm_id: str) -> float | None:
         """When Slurm will end a running task for its time limit; None for never or unknown."""
         try:
@@ -248,9 +259,19 @@ def _row(line: str) -> Row | None:
     if not indices or not indices[0].isdigit():
         return None  # no array, so not one of ours
     return Row(
-        array=int(array), tasks=parse_frames(indices), state=state, reason=reason, host=host,
+        array=int(array), tasks=parse_indices(indices), state=state, reason=reason, host=host,
         comment=comment,
     )  # fmt: skip
+
+
+def parse_indices(text: str) -> tuple[int, ...]:
+    """Indices of an array expression; the two plain forms are most of ten thousand rows."""
+    first, dash, last = text.partition("-")
+    if text.isdigit():
+        return (int(text),)
+    if dash and first.isdigit() and last.isdigit():
+        return tuple(range(int(first), int(last) + 1))
+    return parse_frames(text)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

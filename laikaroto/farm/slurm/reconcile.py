@@ -19,7 +19,8 @@ from laikaroto.farm.engine import TaskState
 from laikaroto.farm.places import job_folder
 from laikaroto.farm.plan import StepPlan
 from laikaroto.farm.slurm.commands import Row, Slurm, format_instant, format_time
-from laikaroto.farm.slurm.view import Key, Sent, View, comment_of, write_sent
+from laikaroto.farm.slurm.view import Sent, View, comment_of, write_sent
+from laikaroto.farm.view import Key
 from laikaroto.frames import format_frames
 
 SCRIPT = Path(__file__).with_name("task.sh")
@@ -63,10 +64,21 @@ def reconcile(
     """
     if view.steering.ended:
         return 0
+    before = list(view.sent)
+    try:
+        return _reconcile(slurm, settings, view, upstream, rewire)
+    finally:
+        if view.sent != before:  # once for all arrays of a job: each writing waits for the disk
+            write_sent(view.state, view.card.settings.name, view.sent)
+
+
+def _reconcile(
+    slurm: Slurm, settings: SlurmSettings, view: View, upstream: Sequence[View], rewire: bool
+) -> int:
     number = 0
-    outside = [key for other in upstream for key in _unfinished(other, other.keys())]
+    outside = [key for other in upstream for key in other.unfinished()]
     blocked = any(
-        key not in other.live for other in upstream for key in _unfinished(other, other.keys())
+        key not in other.live for other in upstream for key in other.unfinished()
     )
     for step in view.card.steps:
         inside = _unfinished(view, ((n, i) for n in step.needs for i in _indices(view, n)))
@@ -96,7 +108,7 @@ def _waits(
         return Waits(blocked=True)
     ids = _ids(view, inside)
     for other in upstream:
-        ids += _ids(other, _unfinished(other, other.keys()))
+        ids += _ids(other, other.unfinished())
     return Waits(expression=f"afterok:{':'.join(ids)}" if ids else "")
 
 
@@ -174,7 +186,6 @@ def _remember(view: View, sent: Sent) -> None:
         if item.array != sent.array  # slurmctld forgot that one and gave its number away
     ]
     view.sent[:] = [*former, sent]
-    write_sent(view.state, view.card.settings.name, view.sent)
 
 
 def _options(

@@ -20,7 +20,6 @@ import psutil
 import pytest
 
 from laikaroto.config import QueueConfig, SlurmSettings, current_user
-from laikaroto.farm.slurm import engine as engine_module
 from laikaroto.farm.slurm.engine import SlurmEngine
 from tests.farm.tiny import until
 
@@ -215,7 +214,7 @@ def running_cluster(root: Path, **conf: Any) -> Iterator[Cluster]:
 
 def slurm_engine(cluster: Cluster, state: Path, **settings: Any) -> SlurmEngine:
     """An engine for a cluster; ``settings`` are those of the ``slurm`` block."""
-    engine_module.POLL_S = 0.2
+    SlurmEngine.poll_s = 0.2
     queue = QueueConfig(
         name="q", engine="slurm", threads_per_slot=1,
         slurm=SlurmSettings(conf=str(cluster.conf), **settings),
