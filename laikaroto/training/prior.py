@@ -8,7 +8,6 @@ import numpy as np
 
 from laikaroto.coords import FloatArray
 from laikaroto.model.prior import ShapePrior
-from laikaroto.training.mirror import Mirror
 
 #: Most basis shapes, and the least share of the first one's spread that one must have.
 MOST = 64
@@ -18,24 +17,23 @@ UNKNOWN_REST = 0.02
 
 
 def fit_prior(
-    values: FloatArray, shots: Sequence[str], *, mirror: Mirror | None
+    values: FloatArray, shots: Sequence[str], *, mirrored: FloatArray | None
 ) -> ShapePrior | None:
     """Basis shapes of all frames, and what basis shapes of other shots leave of a shot's frames.
 
     Args:
         values: (F, P, 6) control points of frames whose points are all known, plate px.
         shots: (F,) shot of each frame: whole shots are left out to measure.
-        mirror: mirror images count as well.
+        mirrored: (F, P, 6) those of their mirror images, which count as well; None: there are none.
 
     Returns:
         The prior; None where fewer than two frames differ.
     """
     if len(values) < 2:
         return None
-    side = np.ptp(values[..., :2], axis=1).max(axis=-1)
-    heads = values / side[:, None, None]
-    heads[..., :2] -= heads[..., :2].mean(axis=1, keepdims=True)
-    basis, spread = _components(_with_mirror(heads, mirror))
+    heads = _heads(values)
+    images = heads[:0] if mirrored is None else _heads(mirrored)
+    basis, spread = _components(np.concatenate([heads, images]))
     if not len(spread):
         return None
     rest = np.full(values.shape[1], UNKNOWN_REST)
@@ -44,7 +42,8 @@ def fit_prior(
         gaps = []
         for shot in kinds:
             inside = np.array([other == shot for other in shots])
-            others, _ = _components(_with_mirror(heads[~inside], mirror))
+            mirrors = images[~inside] if len(images) else images
+            others, _ = _components(np.concatenate([heads[~inside], mirrors]))
             rows = _rows(heads[inside])
             gaps.append(rows - rows @ others.T @ others)
         left = np.concatenate(gaps)[:, : values.shape[1]]
@@ -52,10 +51,12 @@ def fit_prior(
     return ShapePrior(basis, spread, np.maximum(rest, 1e-5))
 
 
-def _with_mirror(heads: FloatArray, mirror: Mirror | None) -> FloatArray:
-    if mirror is None:
-        return heads
-    return np.concatenate([heads, np.stack([mirror.values(head, 0.0) for head in heads])])
+def _heads(values: FloatArray) -> FloatArray:
+    """Heads (F, P, 6) about the mean of their points, as fractions of their larger extent."""
+    side = np.ptp(values[..., :2], axis=1).max(axis=-1)
+    heads: FloatArray = values / side[:, None, None]
+    heads[..., :2] -= heads[..., :2].mean(axis=1, keepdims=True)
+    return heads
 
 
 def _rows(heads: FloatArray) -> FloatArray:

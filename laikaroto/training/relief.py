@@ -20,6 +20,9 @@ from laikaroto.coords import FloatArray
 #: the head did not turn enough for its relief to be known.
 _FEWEST_FRAMES = 6
 _LEAST_TURN = 0.05
+#: Least correlation between depth and distance from the middle that tells a bulge from a hollow;
+#: the dev show's faces have 0.7, a saddle has about 0.
+_LEAST_FALL = 0.35
 
 
 def find_relief(xy: FloatArray, visible: NDArray[np.bool_]) -> FloatArray | None:
@@ -32,7 +35,8 @@ def find_relief(xy: FloatArray, visible: NDArray[np.bool_]) -> FloatArray | None
     Returns:
         (F, P) distance towards the camera from the mean of the points, as a fraction of the
         larger side of each frame's bounding box; None where the poses do not tell it: too few
-        frames, too little turning, or nothing hidden that would say which side is in front.
+        frames, too little turning, or nothing that would say which side is in front: no hidden
+        point, and points that lie neither on a bulge nor in a hollow.
     """
     frames, count = xy.shape[:2]
     if frames < _FEWEST_FRAMES or count < 4:
@@ -52,7 +56,7 @@ def find_relief(xy: FloatArray, visible: NDArray[np.bool_]) -> FloatArray | None
     across, down = motion[:frames], motion[frames:]
     length = np.sqrt(((across**2).sum(axis=1) + (down**2).sum(axis=1)) / 2)
     depth: FloatArray = np.cross(across, down) / length[:, None] @ shape
-    return _face_camera(depth, visible)
+    return _face_camera(depth, visible, scaled)
 
 
 def _metric_upgrade(across: FloatArray, down: FloatArray) -> FloatArray | None:
@@ -77,15 +81,35 @@ def _metric_upgrade(across: FloatArray, down: FloatArray) -> FloatArray | None:
     return np.asarray(vectors * np.sqrt(values))
 
 
-def _face_camera(depth: FloatArray, visible: NDArray[np.bool_]) -> FloatArray | None:
+def _face_camera(
+    depth: FloatArray, visible: NDArray[np.bool_], xy: FloatArray
+) -> FloatArray | None:
     """Choose between a relief and its inverse, which look the same from afar.
 
-    What a turning head hides are the points on its far side.
+    What a turning head hides are the points on its far side. Where nobody says what is hidden
+    (artists' files do not), the head bulges: what is drawn on it was seen, and the side of a
+    solid body that one sees is its bulging one.
     """
     mixed = visible.any(axis=1) & ~visible.all(axis=1)
     if not mixed.any():
-        return None
+        return _bulge_towards_camera(depth, xy)
     seen = np.nanmean(np.where(visible, depth, np.nan)[mixed], axis=1)
     hidden = np.nanmean(np.where(visible, np.nan, depth)[mixed], axis=1)
     nearer = float((seen - hidden).sum())
     return None if nearer == 0.0 else depth * np.sign(nearer)
+
+
+def _bulge_towards_camera(depth: FloatArray, xy: FloatArray) -> FloatArray | None:
+    """Depth (F, P) or its inverse, so that points (F, P, 2) lie on a bulge; None: on neither.
+
+    Told by how depth, beside its tilt, falls with the distance from the middle.
+    """
+    falls = []
+    for z, at in zip(depth, xy, strict=True):
+        tilt = np.column_stack([np.ones(len(at)), at])
+        both = np.column_stack([z, (at**2).sum(axis=1)])
+        left, far = (both - tilt @ np.linalg.lstsq(tilt, both, rcond=None)[0]).T
+        sizes = float(np.linalg.norm(left) * np.linalg.norm(far))
+        falls.append(-float(left @ far) / max(sizes, 1e-12))
+    fall = float(np.mean(falls))
+    return None if abs(fall) < _LEAST_FALL else np.asarray(depth * np.sign(fall))
