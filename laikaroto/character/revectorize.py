@@ -13,7 +13,7 @@ writes each contour as a spline through them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,7 +218,10 @@ def make_template(
         made[name], keep[name] = _form(name, closed[name], placed), placed.stations
         if placed.enough is not None:
             enough[name] = placed.enough[0]
-    return _write(drawings, carried, tuple(made.values()), keep, left_out, enough)
+    result = _write(drawings, carried, tuple(made.values()), keep, left_out, enough)
+    beyond = {report.shape for report in result.reports if report.max_px > tolerance_px}
+    # single frames may have been mended since
+    return replace(result, enough_points={n: m for n, m in enough.items() if n in beyond})
 
 
 def _form(name: str, closed: bool, placed: Placed) -> ShapeTemplate:
