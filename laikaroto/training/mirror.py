@@ -204,9 +204,8 @@ def _lay(
     reference = Contour.of(mean[own], closed=shape.closed)
     contour = Contour.of(flipped[partner], closed=shape.closed)
     if min(reference.length, contour.length) < _NO_LENGTH_PX:
-        rows = np.arange(partner.start, partner.stop)[np.arange(shape.count) % (
-            partner.stop - partner.start)]  # fmt: skip
-        return _Part(rows, np.hypot(*(flipped[rows, :2] - mean[own, :2]).T))
+        dots = partner.start + np.arange(shape.count) % (partner.stop - partner.start)
+        return _Part(dots, np.hypot(*(flipped[dots, :2] - mean[own, :2]).T))
     match = match_contour(reference, reference.knots, contour, np.eye(2, 3))
     count = partner.stop - partner.start
     knots = match.contour.knots

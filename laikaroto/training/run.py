@@ -151,7 +151,7 @@ def _read_mirrored(run: Path, frames: int, points: int) -> Sequence[FloatArray |
     if not path.is_file():
         return [None] * frames
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             images = np.asarray(data["mirrored"], np.float64)
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
