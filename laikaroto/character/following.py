@@ -164,8 +164,8 @@ def _onto_turns(slide: _Slide, corners: NDArray[np.bool_], worst: float) -> list
 
     def away(other: FloatArray) -> float:
         """Px from the worst place to the nearest point that this moves."""
-        places = slide.along[other != slide.along].tolist()
-        return min(abs(slide.nearest(worst, place) - place) for place in places)
+        places = slide.along[other != slide.along]
+        return float(np.abs([slide.nearest(worst, place) - place for place in places]).min())
 
     return sorted(found, key=away)
 
