@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -56,7 +57,8 @@ class Example:
     whole: small whole plate (fh, fw, 3) float16 and the 2×3 ``matrix`` from its px to the
     plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
     in plate px. placed (P,): points that tell where the head is, where that is more than
-    the known ones: of a frame on which an artist corrected a few shapes.
+    the known ones: of a frame on which an artist corrected a few shapes. mirrored (P, 6):
+    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror.
     """
 
     shot: str
@@ -69,6 +71,7 @@ class Example:
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
     placed: NDArray[np.bool_] | None = None
+    mirrored: FloatArray | None = None
 
     @property
     def box(self) -> Box:
@@ -149,22 +152,38 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     Raises:
         TruthError: the file is missing or damaged.
     """
+    with _opened(folder, shot, frame) as data:
+        known, placed = data["known"], data["placed"]
+        return Example(
+            shot,
+            frame,
+            data["head"],
+            float(data["scale"]),
+            data["whole"],
+            data["matrix"],
+            data["values"],
+            data["visible"],
+            known,
+            None if np.array_equal(known, placed) else placed,
+        )
+
+
+def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Control points (P, 6) and which are known (P,) of a prepared frame, without its pictures.
+
+    Raises:
+        TruthError: the file is missing or damaged.
+    """
+    with _opened(folder, shot, frame) as data:
+        return data["values"], data["known"]
+
+
+@contextmanager
+def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArray[Any]]]:
     path = example_file(folder, shot, frame)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            known, placed = data["known"], data["placed"]
-            return Example(
-                shot,
-                frame,
-                data["head"],
-                float(data["scale"]),
-                data["whole"],
-                data["matrix"],
-                data["values"],
-                data["visible"],
-                known,
-                None if np.array_equal(known, placed) else placed,
-            )
+            yield data
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
@@ -211,7 +230,7 @@ class Dataset:
 
         With a ``mirror``, half of the pictures of a batch are mirrored.
         """
-        self.examples = tuple(examples)
+        self.examples = tuple(_with_mirror_image(example, mirror) for example in examples)
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
         self.relief, self._in_relief = _relief(self.examples)
         self._poses = self.poses()
@@ -255,7 +274,9 @@ class Dataset:
             return self._prior
         values = np.stack([example.values for example in whole])
         shots = [example.shot for example in whole]
-        self._prior = fit_prior(values, shots, tracks=self.tracks, mirror=self.mirror)
+        images = [example.mirrored for example in whole if example.mirrored is not None]
+        mirrored = np.stack(images) if self.mirror is not None else None
+        self._prior = fit_prior(values, shots, tracks=self.tracks, mirrored=mirrored)
         return self._prior
 
     def mean_xy(self) -> torch.Tensor:
@@ -341,7 +362,9 @@ class Dataset:
         if self.mirror is not None and rng.random() < 0.5:
             width = image.shape[1]
             image = image[:, ::-1]
-            head = self.mirror.head(head, width)
+            example = _with_mirror_image(example, self.mirror)  # a render has none yet
+            assert example.mirrored is not None
+            head = self.mirror.head(head, example.mirrored * scale + [width, 0, 0, 0, 0, 0])
             visible, known = visible[self.mirror.order], known[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
         crop, points = random_view(image, head, box, self.crop_px, rng, self.probabilities)
@@ -419,6 +442,13 @@ class Dataset:
         """A random piece of some training plate, from beside its head."""
         example = self.examples[int(rng.integers(len(self.examples)))]
         return background(example.whole, _whole_box(example), rng).astype(np.float32)
+
+
+def _with_mirror_image(example: Example, mirror: Mirror | None) -> Example:
+    """The example, its mirror image beside it if there is a mirror."""
+    if mirror is None or example.mirrored is not None:
+        return example
+    return replace(example, mirrored=mirror.values(example.values, 0.0))
 
 
 def _whole_box(example: Example) -> Box:

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
-from laikaroto.model.prior import Placed, ShapePrior, from_places, place, places, project, start
-from laikaroto.training.mirror import Mirror
+from laikaroto.model.prior import Placed, ShapePrior, place, places, project, start
 from laikaroto.training.relief import factorise
 
 #: Numbers of faces to choose from.
@@ -36,7 +35,7 @@ _LEAST_REST = 2.5e-4
 
 
 def fit_prior(
-    values: FloatArray, shots: Sequence[str], *, tracks: int, mirror: Mirror | None
+    values: FloatArray, shots: Sequence[str], *, tracks: int, mirrored: FloatArray | None
 ) -> ShapePrior | None:
     """Body and faces of all frames, and what those of other shots leave of a shot's frames.
 
@@ -44,7 +43,7 @@ def fit_prior(
         values: (F, P, 6) control points of frames whose points are all known, plate px.
         shots: (F,) shot of each frame: whole shots are left out to measure.
         tracks: number of tracking points, the first ones.
-        mirror: mirror images count as well.
+        mirrored: (F, P, 6) those of their mirror images, which count as well; None: there are none.
 
     Returns:
         The prior; None where fewer than two frames differ.
@@ -52,6 +51,7 @@ def fit_prior(
     chosen = np.unique(np.linspace(0, len(values) - 1, MOST_FRAMES).round().astype(int))
     values, shots = values[chosen], [shots[i] for i in chosen]
     heads = _heads(values, tracks)
+    images = None if mirrored is None else _heads(mirrored[chosen], tracks)
     if heads is None or len(heads) < 2:
         return None
     points = values.shape[1]
@@ -59,13 +59,13 @@ def fit_prior(
     parts = _parts(shots)
     if len(parts) < 2:
         count = min(FACES[-1], len(heads) - 1)
-        return ShapePrior(*_explain(_with_mirror(heads, tracks, mirror), tracks, count), rest)
+        return ShapePrior(*_explain(_all(heads, images), tracks, count), rest)
     best, faces = np.inf, 1
     for count in [n for n in FACES if n < 2 * len(heads)]:
-        left, wrong = _left_out(heads[:, :points], parts, mirror, count)
+        left, wrong = _left_out(heads, images, parts, points, count)
         if wrong < best:
             best, faces, rest = wrong, count, left
-    body = _explain(_with_mirror(heads, tracks, mirror), tracks, faces)
+    body = _explain(_all(heads, images), tracks, faces)
     return ShapePrior(*body, np.maximum(rest, _LEAST_REST))
 
 
@@ -78,11 +78,8 @@ def _heads(values: FloatArray, tracks: int) -> FloatArray | None:
     return np.asarray((places(values, tracks) - middle) / side[:, None, None])
 
 
-def _with_mirror(heads: FloatArray, tracks: int, mirror: Mirror | None) -> FloatArray:
-    if mirror is None:
-        return heads
-    seen = np.stack([mirror.values(head, 0.0) for head in from_places(heads, tracks)])
-    return np.concatenate([heads, places(seen, tracks)])
+def _all(heads: FloatArray, images: FloatArray | None) -> FloatArray:
+    return heads if images is None else np.concatenate([heads, images])
 
 
 def _parts(shots: Sequence[str]) -> list[NDArray[np.bool_]]:
@@ -93,19 +90,23 @@ def _parts(shots: Sequence[str]) -> list[NDArray[np.bool_]]:
 
 
 def _left_out(
-    heads: FloatArray, parts: Sequence[NDArray[np.bool_]], mirror: Mirror | None, count: int
+    heads: FloatArray,
+    images: FloatArray | None,
+    parts: Sequence[NDArray[np.bool_]],
+    points: int,
+    count: int,
 ) -> tuple[FloatArray, float]:
     """What ``count`` faces of other shots leave of each point (P,), and of wrong drawings.
 
-    Heads (F, P, 2) are without tangents, which would tell the same and take three times as long.
+    Tangents are left away: they would tell the same and take three times as long.
     """
-    points = heads.shape[1]
+    heads = heads[:, :points]
+    images = None if images is None else images[:, :points]
     rng = np.random.default_rng(0)
     gaps, wrong = [], []
     for inside in parts:
-        body, faces = _explain(
-            _with_mirror(heads[~inside], points, mirror), points, count, turns=_FEW_TURNS
-        )
+        others = _all(heads[~inside], None if images is None else images[~inside])
+        body, faces = _explain(others, points, count, turns=_FEW_TURNS)
         prior = ShapePrior(body, faces, np.zeros(points))
         goal = heads[inside]
         gaps.append(goal - _nearest(prior, goal, LEFT))

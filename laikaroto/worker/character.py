@@ -120,7 +120,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     from laikaroto.training.choices import check_choices
     from laikaroto.training.dataset import finder_size, write_example
     from laikaroto.training.renders import find_renders, write_renders
-    from laikaroto.training.run import DatasetIndex, write_index
+    from laikaroto.training.run import DatasetIndex, write_index, write_mirrored
 
     settings = show.character(character).training
     check_choices(character, settings)
@@ -147,21 +147,21 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     rotos = [roto for roto, _, _ in material]
     write_renders(run / "renders", renders, template, rotos, crop_px=settings.crop_px)
     write_template(run / "template.json", template)
-    write_index(
-        run,
-        DatasetIndex(
-            character=character,
-            truth=truth_digest(show, character),
-            crop_px=settings.crop_px,
-            finder_size=finder,
-            mirror=settings.mirror,
-            frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
-            plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
-            renders=tuple(render.name for render in renders),
-            renders_share=settings.renders.share if renders else 0.0,
-            corrected=tuple(corrected),
-        ),
+    index = DatasetIndex(
+        character=character,
+        truth=truth_digest(show, character),
+        crop_px=settings.crop_px,
+        finder_size=finder,
+        mirror=settings.mirror,
+        frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
+        plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
+        renders=tuple(render.name for render in renders),
+        renders_share=settings.renders.share if renders else 0.0,
+        corrected=tuple(corrected),
     )
+    if settings.mirror == "auto":
+        write_mirrored(run, index, template, report)
+    write_index(run, index)
     if renders:
         report(1.0, f"prepared {len(renders)} renders")
 

@@ -37,10 +37,10 @@ def learned(*shots: str) -> tuple[CharacterTemplate, ShapePrior]:
             values.append(pack(roto, template, frame)[0])
             names.append(shot)
     heads = np.stack(values)
-    side = np.ptp(heads[..., :2], axis=1).max(axis=-1)
-    poses = [(v[:, :2] - v[:, :2].mean(0)) / s for v, s in zip(heads, side, strict=True)]
-    mirror = find_mirror(template, poses)
-    prior = fit_prior(heads, names, tracks=len(template.tracks), mirror=mirror)
+    mirror = find_mirror(template, heads)
+    assert mirror is not None
+    mirrored = np.stack([mirror.values(head, 0.0) for head in heads])
+    prior = fit_prior(heads, names, tracks=len(template.tracks), mirrored=mirrored)
     assert prior is not None
     return template, prior
 

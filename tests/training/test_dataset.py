@@ -170,7 +170,8 @@ def test_mirrored_pictures_exchange_left_and_right(
     monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
     monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     plain, _ = dots(tmp_path, xy, rgb)
-    mirror = Mirror(np.array([1, 0, 2, 3]), np.zeros(4, bool))
+    order = np.array([1, 0, 2, 3])
+    mirror = Mirror(order, np.zeros(4, bool), np.column_stack([order, order]), np.zeros(4))
     dataset = Dataset(plain.examples, tracks=4, crop_px=128, finder=FINDER, mirror=mirror)
     with ThreadPoolExecutor(1) as pool:
         batch = dataset.batch((1, 1), 16, pool)

@@ -37,7 +37,7 @@ def explained(prior: ShapePrior, values: FloatArray) -> float:
 
 
 def test_turned_heads_with_new_mixtures_of_faces_are_explained() -> None:
-    prior = fit_prior(heads(40), ["a"] * 20 + ["b"] * 20, tracks=TRACKS, mirror=None)
+    prior = fit_prior(heads(40), ["a"] * 20 + ["b"] * 20, tracks=TRACKS, mirrored=None)
     assert prior is not None
     assert prior.body.shape == (TRACKS + 3 * CONTROLS, 3)
     assert explained(prior, heads(10, seed=5)) < 0.002
@@ -50,7 +50,7 @@ def test_as_many_faces_as_the_expressions_need() -> None:
     counts = []
     for faces in (1, 7):
         values = heads(60, faces=faces, noise=0.002, seed=1)
-        prior = fit_prior(values, ["a"] * 30 + ["b"] * 30, tracks=TRACKS, mirror=None)
+        prior = fit_prior(values, ["a"] * 30 + ["b"] * 30, tracks=TRACKS, mirrored=None)
         assert prior is not None
         counts.append(len(prior.faces))
     assert counts[0] <= 4 < counts[1]
@@ -58,8 +58,8 @@ def test_as_many_faces_as_the_expressions_need() -> None:
 
 def test_rest_is_what_other_shots_do_not_explain() -> None:
     shots = ["a"] * 20 + ["b"] * 20
-    exact = fit_prior(heads(40, noise=0.002), shots, tracks=TRACKS, mirror=None)
-    rough = fit_prior(heads(40, noise=0.02), shots, tracks=TRACKS, mirror=None)
+    exact = fit_prior(heads(40, noise=0.002), shots, tracks=TRACKS, mirrored=None)
+    rough = fit_prior(heads(40, noise=0.02), shots, tracks=TRACKS, mirrored=None)
     assert exact is not None and rough is not None
     assert rough.rest.mean() > 2 * exact.rest.mean()
 
@@ -67,14 +67,28 @@ def test_rest_is_what_other_shots_do_not_explain() -> None:
 def test_a_head_that_never_turned_is_flat() -> None:
     values = np.repeat(heads(1), 12, axis=0)
     values[..., :2] += np.random.default_rng(0).normal(0, 1.0, (12, TRACKS + CONTROLS, 2))
-    prior = fit_prior(values, ["a"] * 6 + ["b"] * 6, tracks=TRACKS, mirror=None)
+    prior = fit_prior(values, ["a"] * 6 + ["b"] * 6, tracks=TRACKS, mirrored=None)
     assert prior is not None
     assert np.isfinite(prior.body).all() and np.isfinite(prior.faces).all()
     assert explained(prior, values) < 0.02
 
 
 def test_one_shot_does_not_tell_what_is_left() -> None:
-    prior = fit_prior(heads(8), ["a"] * 8, tracks=TRACKS, mirror=None)
+    prior = fit_prior(heads(8), ["a"] * 8, tracks=TRACKS, mirrored=None)
     assert prior is not None
     assert (prior.rest == UNKNOWN_REST).all()
-    assert fit_prior(heads(1), ["a"], tracks=TRACKS, mirror=None) is None
+    assert fit_prior(heads(1), ["a"], tracks=TRACKS, mirrored=None) is None
+
+
+def test_mirror_images_count_as_frames_of_their_shot() -> None:
+    """Faces that only images show are known, and do not make up for a shot left out."""
+    values, images = heads(24), heads(24, faces=5, seed=3)
+    shots = ["a"] * 12 + ["b"] * 12
+    alone, both = (
+        fit_prior(values, shots, tracks=TRACKS, mirrored=given) for given in (None, images)
+    )
+    assert alone is not None and both is not None
+    assert explained(both, images) < 0.5 * explained(alone, images)
+    again = fit_prior(values, shots, tracks=TRACKS, mirrored=values)
+    assert again is not None
+    np.testing.assert_allclose(again.rest, alone.rest, rtol=0.2)

@@ -232,9 +232,7 @@ def test_nodes_meet_by_a_file_even_if_it_was_there_before(
     gone = open_store(None, hosts=True)
     write_notice(notice, ("127.0.0.1", gone.port))  # of an attempt that died
     del gone
-    nodes = [
-        Meeting(nodes=2, node=rank, notice=notice, address="127.0.0.1") for rank in (0, 1)
-    ]
+    nodes = [Meeting(nodes=2, node=rank, notice=notice, address="127.0.0.1") for rank in (0, 1)]
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(_meet, nodes[1])
         with pytest.raises(TimeoutError):
