@@ -18,8 +18,9 @@ from benchmarks.accuracy.footage import Footage, Image, Shot
 from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import FloatArray, absolute_tangents, relative_tangents
 from laikaroto.model.crop import Box, box_around, crop_matrix, cut_crop, cut_plate, invert
+from laikaroto.model.mirror import Mirror
 from laikaroto.plate.colour import encode_log
-from laikaroto.training.mirror import Mirror, find_mirror
+from laikaroto.training.mirror import find_mirror
 
 Rng = np.random.Generator
 

@@ -65,7 +65,8 @@ class ShapePrior:
         middle = drawn[:, :2].mean(axis=0)
         head = drawn / side
         head[:, :2] -= middle / side
-        noise = (error_px / side) ** 2 * np.where(visible > 0.5, 1.0, UNSEEN**2)
+        # what may be either counts by its chances: a step would let it jump from frame to frame
+        noise = (error_px / side) ** 2 / (visible + (1 - visible) / UNSEEN**2)
         along = noise * ALONG**2  # counts only where a curve has a way
         mixed = self._mix(head, noise + self.rest**2, along + self.rest**2, curve)
         gap = head[:, :2] - mixed[:, :2]

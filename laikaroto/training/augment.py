@@ -73,6 +73,7 @@ def random_view(
     rng: Rng,
     *,
     depth: FloatArray | None = None,
+    warp: bool = True,
 ) -> tuple[Image, FloatArray]:
     """Cut a crop under a random similarity, stretch, soft elastic warp and turn of the head.
 
@@ -83,19 +84,22 @@ def random_view(
         size: side of the crop, px.
         rng: the only source of chance.
         depth: (P,) as ``relief.find_relief`` gives it; None: the head is not turned.
+        warp: whether to stretch and warp it, which makes heads that no puppet has.
 
     Returns:
         The crop (size, size, 3) and the control points in crop px.
     """
     near, turn = random_box(box, rng)
     matrix = crop_matrix(near, size, turn=turn)
-    stretch = np.exp(rng.normal(0, 0.06))
-    shear = rng.normal(0, 0.05)
-    middle = np.array([size / 2, size / 2])
-    bend = np.array([[stretch, shear], [0.0, 1 / stretch]])
-    matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
-    matrix[:, :2] = matrix[:, :2] @ bend
-    field = _elastic_field(size, rng)
+    field = np.zeros((size // GRID, size // GRID, 2), np.float32)
+    if warp:
+        stretch = np.exp(rng.normal(0, 0.06))
+        shear = rng.normal(0, 0.05)
+        middle = np.array([size / 2, size / 2])
+        bend = np.array([[stretch, shear], [0.0, 1 / stretch]])
+        matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
+        matrix[:, :2] = matrix[:, :2] @ bend
+        field += _elastic_field(size, rng)
     if depth is not None and rng.random() < TURN_SHARE:
         angles = np.clip(rng.normal(0, TURN), -MOST_TURN, MOST_TURN)
         inner = invert(matrix)

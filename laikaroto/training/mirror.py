@@ -10,38 +10,16 @@ face is known beforehand: what has no symmetry has no mirror.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from laikaroto.character.flips import left_right_pairs
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
+from laikaroto.model.mirror import Mirror
 
 #: Largest mean difference between a character and its mirror image, of the head's side.
 TOLERANCE = 0.06
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mirror:
-    """Which point becomes which.
-
-    order (P,): mirrored point i is the image of point ``order[i]``; backwards (P,): its
-    shape runs the other way, so its tangents exchange.
-    """
-
-    order: NDArray[np.intp]
-    backwards: NDArray[np.bool_]
-
-    def values(self, values: FloatArray, width: float) -> FloatArray:
-        """Control points (P, 6) of a picture ``width`` px wide, mirrored."""
-        found = values[self.order].copy()
-        exchanged = found[:, [0, 1, 4, 5, 2, 3]]
-        found = np.where(self.backwards[:, None], exchanged, found)
-        found[:, 0] = width - found[:, 0]
-        found[:, [2, 4]] *= -1
-        return found
 
 
 def find_mirror(template: CharacterTemplate, poses: Sequence[FloatArray]) -> Mirror | None:

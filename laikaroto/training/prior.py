@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from laikaroto.coords import FloatArray
+from laikaroto.model.mirror import Mirror
 from laikaroto.model.prior import ShapePrior
-from laikaroto.training.mirror import Mirror
 
 #: Most basis shapes, and the least share of the first one's spread that one must have.
 MOST = 64
