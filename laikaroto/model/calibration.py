@@ -29,10 +29,10 @@ class ErrorCalibration(BaseModel):
 
     scale: what they are multiplied by to be right on average; share: weight of how far the
     looks lie apart, beside the drawer's own estimate; half: the (calibrated) expected error at
-    which half of the shapes are clean, as a share of the limit; spread: standard deviation of the logarithm of that limit; flag_below:
-    frames are flagged below this chance that all their shapes are clean; it catches at least
-    ``training.calibrate.CAUGHT`` of the held-out frames that are not. The defaults are for
-    characters with nothing held out.
+    which half of the shapes are clean, as a share of the limit; spread: standard deviation of
+    the logarithm of that limit; flag_below: frames are flagged below this chance that all their
+    shapes are clean; it catches at least ``training.calibrate.CAUGHT`` of the held-out frames
+    that are not. The defaults are for characters with nothing held out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
