@@ -186,7 +186,7 @@ class ReviewConfig(Strict):
     """When a frame is flagged for a person to look at; px at full plate size."""
 
     max_expected_error_px: Annotated[float, Field(gt=0)] | None = None
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.8
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class CharacterConfig(Strict):

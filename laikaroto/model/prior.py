@@ -79,7 +79,9 @@ class ShapePrior:
         tracks = len(template.tracks)
         goal = (places(drawn, tracks) - middle[:, None]) / scale
         noise = (predictions.error_px / scale[..., 0]) ** 2
-        noise = noise * np.where(predictions.visible > 0.5, 1.0, UNSEEN**2)
+        # what may be either counts by its chances: a step would let it jump from frame to frame
+        chance = predictions.visible
+        noise = noise / (chance + (1 - chance) / UNSEEN**2)
         curve = curve_directions(drawn, template)
         across, along = noise + self.rest**2, noise * ALONG**2 + self.rest**2
         weight = _weights(across, along, curve, tracks)

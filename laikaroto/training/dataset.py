@@ -35,6 +35,7 @@ from laikaroto.model.crop import (
     reduce_plate,
     whole_plate,
 )
+from laikaroto.model.mirror import Mirror
 from laikaroto.model.prior import ShapePrior
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
@@ -43,7 +44,6 @@ from laikaroto.training.absence import background, vary_presence
 from laikaroto.training.augment import Sample, light, vary
 from laikaroto.training.expression import towards_others
 from laikaroto.training.losses import Targets
-from laikaroto.training.mirror import Mirror
 from laikaroto.training.prior import fit_prior
 from laikaroto.training.relief import Relief, find_relief
 from laikaroto.training.views import Head, Image, Rng, random_view
@@ -192,6 +192,8 @@ def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArra
 #: of the crop, from least to most
 STARTS = 3
 START_NOISE = (0.0004, 0.01)
+#: how much larger than a training picture ``Dataset.views`` are
+VIEW_ROOM = 1.5
 #: a head in the finder's picture: centre as fractions, log of its side relative to the width
 Place = tuple[float, float, float]
 
@@ -340,7 +342,7 @@ class Dataset:
         shown, head = example, self._head(number, rng)
         if self.renders and rng.random() < self.renders_share:
             render = self.renders[int(rng.integers(len(self.renders)))]
-            shown = render.before(self._piece(rng))
+            shown = render.before(self._piece(rng, self.crop_px))
             head = Head(shown.values)
         # where heads are in a plate is learned from plates only
         return self._crop(shown, head, rng), self._whole(example, rng)
@@ -354,22 +356,64 @@ class Dataset:
         moves = towards_others(self.relief, frame, values[:, 1], rng) * self.relief.side[frame]
         return Head(values, self.relief.depth[frame], moves)
 
-    def _crop(self, example: Example, head: Head, rng: Rng) -> Sample:
+    def views(self, shots: Sequence[str], each: int, *, seed: int) -> list[Example]:
+        """Frames of these shots as another shot might show them: turned, relit, occluded.
+
+        Varied as training pictures are, but not warped into heads that no puppet has, every
+        second one not turned either, and with room around the head, so that they can be cropped
+        as plates are.
+
+        Args:
+            shots: whose frames.
+            each: how many views of each frame.
+            seed: of all chance.
+
+        Returns:
+            Examples whose frames are numbered from 0; of the whole plate nothing is kept.
+        """
+        found: list[Example] = []
+        size = round(self.crop_px * VIEW_ROOM)
+        for number, example in enumerate(self.examples):
+            if example.shot not in shots:
+                continue
+            for again in range(each):
+                rng = np.random.default_rng((seed, number, again, 2))
+                head = self._head(number, rng) if again % 2 else Head(example.values)
+                sample = self._crop(example, head, rng, room=VIEW_ROOM, rigid=True)
+                drawn = box_around(sample.values[sample.known, :2])
+                scale = drawn.side / example.box.side
+                values = sample.values / scale
+                inside = ((sample.values[:, :2] >= 0) & (sample.values[:, :2] <= size)).all(axis=1)
+                found.append(
+                    Example(
+                        example.shot, len(found), sample.image.astype(np.float16), scale,
+                        np.zeros((0, 0, 3), np.float16), np.eye(2, 3), values,
+                        sample.visible & inside, sample.known,
+                    )
+                )  # fmt: skip
+        return found
+
+    def _crop(
+        self, example: Example, head: Head, rng: Rng, *, room: float = 1.0, rigid: bool = False
+    ) -> Sample:
         image, scale = example.head, example.scale
         head = head.through(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
-        box = Box(example.box.x * scale, example.box.y * scale, example.box.side * scale)
+        side = example.box.side * scale * room
+        box = Box(example.box.x * scale, example.box.y * scale, side)
+        size = round(self.crop_px * room)
         visible, known = example.visible, example.known
         if self.mirror is not None and rng.random() < 0.5:
             width = image.shape[1]
             image = image[:, ::-1]
             example = _with_mirror_image(example, self.mirror)  # a render has none yet
             assert example.mirrored is not None
-            head = self.mirror.head(head, example.mirrored * scale + [width, 0, 0, 0, 0, 0])
+            values = example.mirrored * scale + [width, 0, 0, 0, 0, 0]
+            head = head.mirrored(values, self.mirror)
             visible, known = visible[self.mirror.order], known[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
-        crop, points = random_view(image, head, box, self.crop_px, rng, self.probabilities)
+        crop, points = random_view(image, head, box, size, rng, self.probabilities, rigid=rigid)
         sample = Sample(crop, points, visible, known, head.depth)
-        return vary(sample, rng, lambda: self._piece(rng), self.probabilities)
+        return vary(sample, rng, lambda: self._piece(rng, size), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:
         """Inexact places (K, P, 2) of points (P, 2), all fractions of the crop.
@@ -391,7 +435,7 @@ class Dataset:
             starts.append(start + rng.normal(0, each, xy.shape))
         return np.stack(starts)
 
-    def _piece(self, rng: Rng) -> Image:
+    def _piece(self, rng: Rng, size: int) -> Image:
         """A random piece of some training plate, to put behind or before the puppet."""
         plate = self.examples[int(rng.integers(len(self.examples)))].head
         height, width = plate.shape[:2]
@@ -399,8 +443,8 @@ class Dataset:
         box = Box(float(rng.uniform(0, width)), float(rng.uniform(0, height)), side)
         turn = float(rng.uniform(-np.pi, np.pi))
         # every second pixel will do for what is out of focus, and is quicker to bring to float32
-        matrix = crop_matrix(box, self.crop_px, turn=turn) / 2
-        return cut_crop(plate[::2, ::2].astype(np.float32), matrix, self.crop_px)
+        matrix = crop_matrix(box, size, turn=turn) / 2
+        return cut_crop(plate[::2, ::2].astype(np.float32), matrix, size)
 
     def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place, bool]:
         """A random view of a whole plate; the head's centre (fractions) and log relative side.

@@ -54,6 +54,8 @@ Report = Callable[[float, str], None]
 
 CHECKPOINT_EVERY_S = 45.0
 AVERAGE = 0.99
+#: The networks at the end of the first phase, which have not seen the held-out shots.
+UNSEEN = "unseen.npz"
 
 
 def threads_for(processes: int = 1) -> int:
@@ -207,7 +209,7 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
                 "rows": [[example.shot, example.frame] for example in held_out.examples],
             },
         )
-        write_weights(course.folder / "unseen.npz", state)
+        write_weights(course.folder / UNSEEN, state)
     state.error_scale, seconds = peers.agree(scale, state.seconds + time.monotonic() - began)
     state.seconds = seconds or 0.0
 

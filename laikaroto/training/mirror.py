@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.character.flips import left_right_pairs
-from laikaroto.character.following import fit_match
-from laikaroto.character.matching import Match, match_contour
+from laikaroto.character.matching import match_contour
 from laikaroto.character.template import CharacterTemplate, ShapeTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import box_around
+from laikaroto.model.mirror import NO_LENGTH_PX, Mirror, Redrawn, flip
 from laikaroto.shapes.contour import Contour
-from laikaroto.training.views import Head
 
 #: Largest mean difference between a character and its mirror image, of the head's side.
 TOLERANCE = 0.06
@@ -34,80 +33,6 @@ _SIDE_PX = 400.0
 #: Points are each other's image if none lies further along the curve from where it should, of
 #: the way to its neighbour.
 _ASTRAY = 0.35
-_NO_LENGTH_PX = 1e-3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Redrawn:
-    """A shape whose points do not lie where their mirror images do: it is written anew.
-
-    own, partner: its control points and those it is made of, in flat template order; closed;
-    reverse: it runs the other way; places (N,): where its points lie along the partner, as it
-    then runs, in points: 2.5 is half way from the third to the fourth; corners (N,) bool.
-    """
-
-    own: slice
-    partner: slice
-    closed: bool
-    reverse: bool
-    places: FloatArray
-    corners: NDArray[np.bool_]
-
-    def draw(self, flipped: FloatArray) -> FloatArray:
-        """The shape (N, 6) from its partner's mirrored control points (M, 6), plate px."""
-        contour = Contour.of(flipped, closed=self.closed)
-        if contour.length < _NO_LENGTH_PX:  # not known on this frame
-            return flipped[np.round(self.places).astype(np.intp) % len(flipped)]
-        if self.reverse:
-            contour = contour.reversed()
-        knots = contour.knots
-        if self.closed:
-            turns = np.arange(3)[:, None] * contour.length
-            knots = (knots + turns).ravel()
-        along = np.interp(self.places, np.arange(len(knots)), knots)
-        match = Match(contour=contour, along=along, cost=0.0)
-        return fit_match(match, np.arange(len(along)), self.corners)[0]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mirror:
-    """Which point becomes which.
-
-    order (P,): mirrored point i is the image of point ``order[i]``, or lies nearest to it where
-    its shape is redrawn; backwards (P,): its shape runs the other way, so its tangents exchange;
-    between (P, 2), share (P,): the points it lies between, and how far from the first to the
-    second; redrawn: shapes that are written anew.
-    """
-
-    order: NDArray[np.intp]
-    backwards: NDArray[np.bool_]
-    between: NDArray[np.intp]
-    share: FloatArray
-    redrawn: tuple[Redrawn, ...] = ()
-
-    def values(self, values: FloatArray, width: float) -> FloatArray:
-        """Control points (P, 6) of a picture ``width`` px wide, mirrored, in its px."""
-        found = _flip(values[self.order])
-        exchanged = found[:, [0, 1, 4, 5, 2, 3]]
-        found = np.where(self.backwards[:, None], exchanged, found)
-        for shape in self.redrawn:
-            found[shape.own] = shape.draw(_flip(values[shape.partner]))
-        found[:, 0] += width
-        return found
-
-    def head(self, head: Head, values: FloatArray) -> Head:
-        """What is known of a mirrored head, whose control points are ``values`` (P, 6)."""
-        return Head(
-            values,
-            None if head.depth is None else self._carried(head.depth),
-            None if head.moves is None else self._carried(head.moves) * [-1.0, 1.0],
-        )
-
-    def _carried(self, known: FloatArray) -> FloatArray:
-        """What is known of mirrored points: (P, …) of the points they lie between."""
-        first, second = known[self.between[:, 0]], known[self.between[:, 1]]
-        share = self.share.reshape(-1, *[1] * (known.ndim - 1))
-        return np.asarray(first + share * (second - first))
 
 
 def find_mirror(template: CharacterTemplate, heads: Sequence[FloatArray]) -> Mirror | None:
@@ -129,7 +54,7 @@ def find_mirror(template: CharacterTemplate, heads: Sequence[FloatArray]) -> Mir
     places = _places(template)
     # The mirror axis is where unlike halves agree best on average: through the pairs' middles.
     axis = _axis(mean, template, other, places)
-    flipped = _flip(mean) + [2 * axis, 0.0, 0.0, 0.0, 0.0, 0.0]
+    flipped = flip(mean) + [2 * axis, 0.0, 0.0, 0.0, 0.0, 0.0]
     tracks = [places[other[name]].start for name in template.tracks]
     parts = [_Part(np.array(tracks, dtype=np.intp), np.hypot(
         *(flipped[tracks, :2] - mean[: len(tracks), :2]).T))]  # fmt: skip
@@ -169,11 +94,6 @@ def _join(parts: Sequence[_Part]) -> Mirror:
     )
 
 
-def _flip(values: FloatArray) -> FloatArray:
-    """Control points (…, 6) mirrored about x = 0."""
-    return np.asarray(values * [-1.0, 1.0, -1.0, 1.0, -1.0, 1.0])
-
-
 def _at_home(head: FloatArray) -> FloatArray:
     """Control points (P, 6) about the head's centre, the head ``_SIDE_PX`` large."""
     box = box_around(head[:, :2])
@@ -211,7 +131,7 @@ def _lay(
     """A shape laid along its mirrored partner: points that change places, or a curve drawn anew."""
     reference = Contour.of(mean[own], closed=shape.closed)
     contour = Contour.of(flipped[partner], closed=shape.closed)
-    if min(reference.length, contour.length) < _NO_LENGTH_PX:
+    if min(reference.length, contour.length) < NO_LENGTH_PX:
         dots = partner.start + np.arange(shape.count) % (partner.stop - partner.start)
         return _Part(dots, np.hypot(*(flipped[dots, :2] - mean[own, :2]).T))
     match = match_contour(reference, reference.knots, contour, np.eye(2, 3))

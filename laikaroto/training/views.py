@@ -18,6 +18,7 @@ from scipy.ndimage import map_coordinates
 
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box, crop_matrix, invert
+from laikaroto.model.mirror import Mirror
 from laikaroto.training.expression import expression_field
 
 #: grid cells across the crop, and the largest standard deviation of their shifts, of its side
@@ -49,6 +50,14 @@ class Head:
     depth: FloatArray | None = None
     moves: FloatArray | None = None
 
+    def mirrored(self, values: FloatArray, mirror: Mirror) -> Head:
+        """What is known of the mirrored head, whose control points are ``values`` (P, 6)."""
+        return Head(
+            values,
+            None if self.depth is None else mirror.carried(self.depth),
+            None if self.moves is None else mirror.carried(self.moves) * [-1.0, 1.0],
+        )
+
     def through(self, matrix: FloatArray) -> Head:
         """The same, seen through a 2×3 matrix."""
         linear = matrix[:, :2]
@@ -72,6 +81,8 @@ def random_view(
     size: int,
     rng: Rng,
     probabilities: Mapping[str, float] = MappingProxyType({}),
+    *,
+    rigid: bool = False,
 ) -> tuple[Image, FloatArray]:
     """Cut a crop under a random similarity, stretch and warps.
 
@@ -82,21 +93,25 @@ def random_view(
         size: side of the crop, px.
         rng: the only source of chance.
         probabilities: of the warps that differ from the registered ones, by name.
+        rigid: neither stretch nor warp it into a head that no puppet has: it is turned at most.
 
     Returns:
         The crop (size, size, 3) and the control points in crop px.
     """
     near, turn = random_box(box, rng)
     matrix = crop_matrix(near, size, turn=turn)
-    stretch = np.exp(rng.normal(0, 0.06))
-    shear = rng.normal(0, 0.05)
-    middle = np.array([size / 2, size / 2])
-    bend = np.array([[stretch, shear], [0.0, 1 / stretch]])
-    matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
-    matrix[:, :2] = matrix[:, :2] @ bend
+    if not rigid:
+        stretch = np.exp(rng.normal(0, 0.06))
+        shear = rng.normal(0, 0.05)
+        middle = np.array([size / 2, size / 2])
+        bend = np.array([[stretch, shear], [0.0, 1 / stretch]])
+        matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
+        matrix[:, :2] = matrix[:, :2] @ bend
     seen = head.through(invert(matrix))
     field = np.zeros((size // GRID, size // GRID, 2), np.float32)
     for name, (probability, warp) in WARPS.items():
+        if rigid and name not in RIGID:
+            continue
         if rng.random() < probabilities.get(name, probability):
             field += warp(seen, size, rng)
     return _cut_bent(image, matrix, field, size), _warp_points(seen.values, field)
@@ -212,5 +227,7 @@ WARPS: dict[str, tuple[float, Callable[[Head, int, Rng], Image]]] = {
     "turn": (0.7, turn),
     "expression": (0.6, expression),
 }
+#: those that any puppet can do
+RIGID = ("turn",)
 #: those that need the head's relief, which not every character's truth tells
 NEEDS_RELIEF = ("turn", "expression", "relight")

@@ -26,6 +26,7 @@ from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
 from laikaroto.model.calibration import ErrorCalibration
 from laikaroto.model.decisions import compare, figures, record_decision
+from laikaroto.model.mirror import write_mirror
 from laikaroto.model.prior import write_prior
 from laikaroto.plate.exr import PlateHeader
 from laikaroto.plate.reading import read_ahead
@@ -341,12 +342,14 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
     if done.is_file():
         return str(json.loads(done.read_text(encoding="utf-8"))["version"])
     from laikaroto.training.export import export_networks
+    from laikaroto.training.loop import use_threads
     from laikaroto.worker.training_report import write_report
 
+    use_threads()
     course = open_course(run, report)
     state = load_trained(course)
     parent = show.models_folder(character)
-    info = _model_info(character, run, course, state)
+    info = _model_info(character, run, course, state, report)
 
     def stamp(version: str, target: Path) -> None:
         # the page locks the folder it is built in, so it is not built in a build folder
@@ -366,6 +369,8 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
             )
             if (prior := course.dataset.prior()) is not None:
                 write_prior(folder, prior)
+            if course.dataset.mirror is not None:
+                write_mirror(folder, course.dataset.mirror)
             write_template(folder / "template.json", course.template)
             write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
             if (run / "unseen.npz").is_file():
@@ -383,19 +388,22 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
     No two trainings take the same time to the last digit of a float.
     """
-    own = info.model_dump(exclude={"created"})
+    other_host = {"created", "calibration"}  # rounded differently on another one
+    own = info.model_dump(exclude=other_host)
     for version in reversed(versions(parent)):
         try:
             text = (parent / version / "model.json").read_text(encoding="utf-8")
             other = models.ModelInfo.model_validate_json(text)
         except (OSError, ValueError):
             continue  # damaged: not ours to judge here
-        if other.model_dump(exclude={"created"}) == own:
+        if other.model_dump(exclude=other_host) == own:
             return version
     return None
 
 
-def _model_info(character: str, run: Path, course: Any, state: Any) -> models.ModelInfo:
+def _model_info(
+    character: str, run: Path, course: Any, state: Any, report: Report
+) -> models.ModelInfo:
     path = run / "init_from.json"
     init = json.loads(path.read_bytes()) if path.is_file() else {"version": None, "learned": []}
     return models.ModelInfo(
@@ -408,7 +416,7 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
         crop_px=course.settings.crop_px,
         finder_size=course.settings.finder_size,
         error_scale=state.error_scale or 1.0,
-        calibration=_calibration(course),
+        calibration=_calibration(course, report),
         training_shots=course.settings.training_shots,
         validation_shots=course.settings.held_out,
         init_from=init["version"],
@@ -416,16 +424,16 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
     )
 
 
-def _calibration(course: Any) -> ErrorCalibration:
+def _calibration(course: Any, report: Report) -> ErrorCalibration:
     """What held-out shots say of expected errors; the defaults where nothing was held out."""
-    from laikaroto.training.calibrate import fit_calibration
+    from laikaroto.training.hard_views import calibrate
     from laikaroto.training.run import read_held_out
-    from laikaroto.training.validate import judge_shapes
 
     held_out = read_held_out(course)
     if held_out is None:
         return ErrorCalibration()
-    return fit_calibration(judge_shapes(held_out, course.template, course.plates))
+    report(0.0, "calibrating expected errors on views of the held-out shots")
+    return calibrate(course, held_out.error_scale())
 
 
 def promote(show: Show, *, character: str, run: Path, report: Report) -> None:

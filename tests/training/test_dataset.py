@@ -13,6 +13,7 @@ from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import transform_points
 from laikaroto.errors import TruthError
 from laikaroto.model.crop import MARGIN
+from laikaroto.model.mirror import Mirror
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
@@ -24,7 +25,6 @@ from laikaroto.training.dataset import (
     read_example,
     write_example,
 )
-from laikaroto.training.mirror import Mirror
 from tests.training.synthetic import at_rest, paint, poses, template
 
 FINDER = (128, 96)

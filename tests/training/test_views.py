@@ -49,6 +49,17 @@ def test_points_follow_the_picture() -> None:
     assert np.mean(gaps) < 0.06 and np.max(gaps) < 0.2
 
 
+def test_a_rigid_view_is_a_similarity() -> None:
+    values = np.zeros((3, 6))
+    values[:, :2] = [(100.0, 90.0), (160.0, 90.0), (100.0, 130.0)]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        _, points = random_view(blobs(values), Head(values), BOX, SIZE, rng, rigid=True)
+        across, down = points[1, :2] - points[0, :2], points[2, :2] - points[0, :2]
+        assert across @ down == pytest.approx(0.0, abs=1e-6)
+        assert np.hypot(*across) / np.hypot(*down) == pytest.approx(1.5)
+
+
 def test_views_differ_in_place_size_and_turn() -> None:
     values = np.zeros((2, 6))
     values[:, :2] = [(100.0, 90.0), (160.0, 90.0)]
