@@ -297,7 +297,7 @@ class MailSettings(Strict):
 class NotifySettings(Strict):
     """``notify:`` of a queue: who is told when a job ends, and of which ends."""
 
-    on: tuple[Literal["succeeded", "failed", "cancelled"], ...] = (
+    when: tuple[Literal["succeeded", "failed", "cancelled"], ...] = (
         "succeeded", "failed", "cancelled",
     )  # fmt: skip
     webhook: WebhookSettings | None = None

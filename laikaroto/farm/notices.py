@@ -44,7 +44,7 @@ class NoticeError(Exception):
 
 def channels(notify: NotifySettings, state: str) -> tuple[str, ...]:
     """By which ways the end of a job in this state is to be told."""
-    if state not in notify.on:
+    if state not in notify.when:
         return ()
     return tuple(name for name in CHANNELS if getattr(notify, name) is not None)
 

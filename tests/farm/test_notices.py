@@ -204,7 +204,7 @@ def test_job_that_is_cancelled_while_no_farm_runs_is_told_later(
 def test_only_the_wanted_ends(farm: LocalFarm, server: Hook, tmp_path: Path) -> None:
     farm.start()
     bundle = job(
-        stamp(tmp_path / "out", "x"), notify={"on": ["failed"], "webhook": {"url": server.url}}
+        stamp(tmp_path / "out", "x"), notify={"when": ["failed"], "webhook": {"url": server.url}}
     )
     (done,) = farm.run(bundle)
     assert done.state is JobState.SUCCEEDED
