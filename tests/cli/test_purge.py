@@ -131,6 +131,20 @@ def test_a_job_stays_as_long_as_one_that_needs_it(
     assert engine.jobs() == ()
 
 
+def test_a_job_stays_until_word_of_its_end_is_sent_and_takes_it_along(
+    show: Show, engine: Engine, purge: Callable[..., Any], tmp_path: Path
+) -> None:
+    run_job(show, engine, tmp_path, name="told")
+    serve(show)
+    with closing(sqlite3.connect(engine.state / FILE, isolation_level=None)) as db:
+        db.execute("INSERT INTO notices (job, finish, channel, settings, body) "
+                   "VALUES ('told', 'succeeded', 'webhook', '{}', '')")  # fmt: skip
+        assert "kept told: it has word of its end that is not sent yet" in purge(*OLD).out
+        db.execute("UPDATE notices SET state = 'sent'")
+    assert "removed told\n" in purge(*OLD).out
+    assert rows(engine)["notices"] == 0
+
+
 def test_a_purge_that_died_is_brought_to_its_end(
     show: Show, engine: Engine, purge: Callable[..., Any], tmp_path: Path
 ) -> None:

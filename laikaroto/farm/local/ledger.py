@@ -32,6 +32,7 @@ _FORGET = (
     "DELETE FROM tasks WHERE job = ?",
     "DELETE FROM steps WHERE job = ?",
     "DELETE FROM job_needs WHERE job = ?",
+    "DELETE FROM notices WHERE job = (SELECT name FROM jobs WHERE id = ?)",
     "DELETE FROM jobs WHERE id = ?",
 )
 
@@ -183,6 +184,11 @@ class Ledger:
             return "is not over"
         if row["ended"] is None or row["ended"] > before:
             return "has ended too recently"
+        unsent = self._db.execute(
+            "SELECT 1 FROM notices WHERE job = ? AND state = 'waiting' LIMIT 1", (job,)
+        ).fetchone()
+        if unsent is not None:
+            return "has word of its end that is not sent yet"
         needing = self._db.execute(
             "SELECT j.name FROM job_needs n JOIN jobs j ON j.id = n.job WHERE n.needs = ? LIMIT 1",
             (row["id"],),
