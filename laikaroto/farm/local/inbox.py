@@ -25,6 +25,7 @@ from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
+from laikaroto.farm.places import write_closed
 from laikaroto.farm.plan import plan_job, refuse_environments, refuse_several_hosts
 
 _BUNDLE = ".bundle"
@@ -89,7 +90,7 @@ def _write_whole(path: Path, text: str) -> None:
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(text, encoding="utf-8")
+        write_closed(hidden, text)
         os.replace(hidden, path)
     except OSError as error:
         with suppress(OSError):
