@@ -62,22 +62,40 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable() -> Iterator[list[int]]:
     """Let SIGTERM end the step in order: temporary files go, exit 75 asks to be run again.
 
     So a farm that cancels, preempts or nears a time limit gets its host back at once, and a
-    training goes on from its last checkpoint.
+    training goes on from its last checkpoint. Yields the signals that came.
     """
+    told: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: this is being obeyed
-        raise TryAgainError("told to stop by the farm; goes on from here when it is run again")
+        told.append(number)
+        raise TryAgainError(_STOPPED)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield told
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+_STOPPED = "told to stop by the farm; goes on from here when it is run again"
+
+
+@contextmanager
+def _obeying(told: list[int]) -> Iterator[None]:
+    """Undo what libraries make of being told to stop: torch's tracing calls it a failed check."""
+    try:
+        yield
+    except LaikarotoError:
+        raise
+    except Exception as error:
+        if told:
+            raise TryAgainError(_STOPPED) from error
+        raise
 
 
 @contextmanager
@@ -87,7 +105,7 @@ def _task(
     """Everything around a step: its progress lines, its failure line, its result record."""
     task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
-        with _stoppable(), recorded(run, step=step, task=task):
+        with _stoppable() as told, recorded(run, step=step, task=task), _obeying(told):
             yield task_report()
     except LaikarotoError as error:
         click.echo(fail_line(str(error)))
