@@ -62,6 +62,18 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
+def _obeying(stop: Stop) -> Iterator[None]:
+    """Undo what libraries make of being told to stop: torch's tracing calls it a failed check."""
+    try:
+        yield
+    except LaikarotoError:
+        raise
+    except Exception:
+        stop.check()
+        raise
+
+
+@contextmanager
 def _task(
     run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all",
     stop: Stop | None = None,
@@ -74,7 +86,8 @@ def _task(
     """
     task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
-        with stoppable(stop or Stop()), recorded(run, step=step, task=task):
+        stop = stop or Stop()
+        with stoppable(stop), recorded(run, step=step, task=task), _obeying(stop):
             yield task_report()
     except LaikarotoError as error:
         click.echo(fail_line(str(error)))

@@ -6,6 +6,7 @@ Everything there belongs to the user who made it and is closed to others: folder
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from laikaroto.errors import write_failure
@@ -26,6 +27,17 @@ def make_state_folder(state: Path) -> Path:
     except OSError as error:
         raise write_failure(state, error) from error
     return state
+
+
+def write_closed(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whatever the umask says.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
 
 
 def job_folder(state: Path, job: str) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from laikaroto.errors import PlateError
+from laikaroto.errors import PlateError, TryAgainError
 from laikaroto.show import Show
 from laikaroto.training.meeting import Meeting
 
@@ -60,9 +62,29 @@ def test_options_reach_the_step(
               "--rendezvous", "node01:29500")  # fmt: skip
     assert said["meeting"] == Meeting(nodes=2, node=1, processes=3, place=("node01", 29500))
     assert (tmp_path / "run" / "results" / "train" / "node-1.1.json").is_file()
+    ran = laikaroto("worker", "train", *common, "--nodes", "2")
+    assert said["meeting"] == Meeting(processes=2)
+    assert "2 nodes are processes of this one" in ran.out
     laikaroto("worker", "train", *common, "--budget", "1m30s", "--init-from", "v002")
     assert said["budget_s"] == 90 and said["init_from"] == "v002"
     assert "packaged v007" in laikaroto("worker", "package", *common).out
+
+
+def test_stop_that_a_library_takes_for_its_own_failure(
+    laikaroto: Callable[..., Any], sample_configs: Path, tmp_path: Path, steps: Any
+) -> None:
+    def package(show: Show, **values: Any) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except TryAgainError as error:
+            raise RuntimeError("tracing failed sanity checks") from error
+
+    steps.package = package
+    call = ("worker", "package", "--run", tmp_path, "--character", "hero")
+    ran = laikaroto(*call, "--configs", sample_configs)
+    assert ran.code == 75 and "told to stop by the farm" in ran.out
+    record = json.loads((tmp_path / "results" / "package" / "all.1.json").read_text())
+    assert record["exit_code"] == 75
 
 
 def test_failure_is_told_in_all_ways(

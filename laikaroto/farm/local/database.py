@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from laikaroto.errors import FarmError, write_failure
-from laikaroto.farm.places import OWNER_ONLY, make_state_folder
+from laikaroto.farm.places import OWNER_ONLY, make_state_folder, write_closed
 
 FILE = "queue.sqlite"
 _SCHEMA_VERSION = 3
@@ -100,7 +100,7 @@ def claim_host(state: Path, *, adopt: bool = False) -> None:
     try:
         make_state_folder(state)
         if adopt or not path.exists():
-            path.write_text(host_id() + "\n", encoding="utf-8")
+            write_closed(path, host_id() + "\n")
     except OSError as error:
         raise write_failure(path, error) from error
     owner = path.read_text(encoding="utf-8").strip()

@@ -25,7 +25,13 @@ from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
-from laikaroto.farm.places import bundle_folder, job_folder, make_state_folder, purged_folder
+from laikaroto.farm.places import (
+    bundle_folder,
+    job_folder,
+    make_state_folder,
+    purged_folder,
+    write_closed,
+)
 from laikaroto.farm.plan import JobOutline, refuse_several_hosts
 from laikaroto.farm.steering import Card, card_from_dict, card_to_dict, new_card
 
@@ -112,7 +118,7 @@ def _write_whole(path: Path, text: str) -> None:
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(text, encoding="utf-8")
+        write_closed(hidden, text)
         os.replace(hidden, path)
     except OSError as error:
         with suppress(OSError):

@@ -23,7 +23,7 @@ from laikaroto.farm.local import inbox
 from laikaroto.farm.local.database import claim_host, open_database
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
-from laikaroto.farm.places import OWNER_ONLY, result_file, sessions_folder
+from laikaroto.farm.places import OWNER_ONLY, result_file, sessions_folder, write_closed
 from laikaroto.farm.processes import is_same_process, kill_marked, start_time
 
 _LOG = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def write_card(state: Path, **details: Any) -> None:
     card = {"pid": os.getpid(), "started": start_time(os.getpid()), **details}
     hidden = state / f".{_CARD}"
     try:
-        hidden.write_text(json.dumps(card), encoding="utf-8")
+        write_closed(hidden, json.dumps(card))
         os.replace(hidden, state / _CARD)
     except OSError as error:
         raise write_failure(state / _CARD, error) from error

@@ -36,7 +36,13 @@ from laikaroto.farm.attempt import (
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.outcome import Outcome
-from laikaroto.farm.places import bundle_folder, log_file, result_file, sessions_folder
+from laikaroto.farm.places import (
+    bundle_folder,
+    log_file,
+    result_file,
+    sessions_folder,
+    write_closed,
+)
 from laikaroto.farm.plan import JobPlan, plan_job
 from laikaroto.farm.processes import STUCK_S, Hunt, adopt_orphans, mark
 
@@ -288,7 +294,7 @@ class Slot:
         )
         hidden = path.with_name(f".{path.name}")
         try:
-            hidden.write_text(json.dumps({**record, "token": order["token"]}), encoding="utf-8")
+            write_closed(hidden, json.dumps({**record, "token": order["token"]}))
             os.replace(hidden, path)
         except OSError as error:  # the report below still reaches a living supervisor
             logging.getLogger(__name__).error("cannot write %s: %s", path, error)
