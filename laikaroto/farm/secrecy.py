@@ -18,13 +18,18 @@ _SHORTEST = 6  # a shorter value would mask ordinary words and is no secret
 MASK = "(masked)"
 
 
+def is_secret(name: str) -> bool:
+    """True if the name of a variable says that its value is secret."""
+    return _SECRET.search(name) is not None
+
+
 def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Values to mask, longest first; of this process's environment by default."""
     found = os.environ if environment is None else environment
     values = {
         line
         for name, value in found.items()
-        if _SECRET.search(name)
+        if is_secret(name)
         for line in value.splitlines()
         if len(line) >= _SHORTEST and not line.startswith("/")  # a path names a file, no secret
     }

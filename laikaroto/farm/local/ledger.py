@@ -18,7 +18,7 @@ from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
 from laikaroto.farm.bundle import Bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
-from laikaroto.farm.outcome import Outcome, may_succeed_later
+from laikaroto.farm.outcome import Outcome, may_succeed_later, retry_delay_s
 from laikaroto.farm.plan import JobPlan, Requirements
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
@@ -396,5 +396,5 @@ def _what_next(
     if tries >= task["allowed"]:
         return "failed", tries, 0.0, f"{message} (tried {tries} times)"
     asked = outcome is Outcome.EXITED and exit_code == EXIT_TRY_AGAIN
-    due = time.time() + RETRY_DELAY_S * 4 ** (tries - 1) if asked else 0.0
+    due = time.time() + retry_delay_s(RETRY_DELAY_S, tries) if asked else 0.0
     return "waiting", tries, due, f"{message}; will be tried again"
