@@ -141,6 +141,4 @@ class OpenCueEngine(RecordedEngine[View]):
         return view
 
     def _drop(self, view: View, tasks: Sequence[Key]) -> None:
-        frames = [frame.id for key in tasks if (frame := view.frames.get(key)) is not None]
-        if view.live and view.last is not None and frames:
-            self._cuebot.eat(view.last.id, frames)
+        """Nothing is left to do: ``reconcile`` has let OpenCue eat them."""

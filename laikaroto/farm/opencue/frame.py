@@ -56,7 +56,12 @@ def watch(arguments: list[str]) -> int:
 
 
 def run(state: Path, job: str, step: str, retry_delay_s: float, index: int) -> int:
-    """Run a task until it is done, has failed, or has to give its frame back; the exit code."""
+    """Run a task until it is done, has failed, or has to give its frame back; the exit code.
+
+    0 done, 75 held (the job is paused), else 1: some codes have a meaning of their own in
+    OpenCue (33 asks for more memory); the payload's code is on record.
+    """
+    from laikaroto.errors import EXIT_TRY_AGAIN, LaikarotoError
     from laikaroto.farm.records import Task
     from laikaroto.farm.runner import LOOK_S, Ending, FarmSide, run_task
     from laikaroto.farm.steering import read_steering
@@ -66,16 +71,19 @@ def run(state: Path, job: str, step: str, retry_delay_s: float, index: int) -> i
     frame = os.environ.get("CUE_FRAME_ID", "")
 
     def told() -> bool:
-        steering = read_steering(state, job)
+        try:
+            steering = read_steering(state, job)
+        except (LaikarotoError, OSError):
+            return gone.is_set()  # a file system that stumbles ends no payload
         wanted = steering.is_cancelled(step, index) or steering.is_skipped(step, index)
         return wanted or gone.is_set()
 
     _take_retry(task, frame)
     side = FarmSide(farm_id=frame, told=told)
     while not gone.is_set():
-        ending, code = run_task(task, side)
+        ending, _ = run_task(task, side)
         if ending is not Ending.AGAIN:
-            return code
+            return {Ending.DONE: 0, Ending.HELD: EXIT_TRY_AGAIN}.get(ending, 1)
         since = read_steering(state, job).counted_since(step, index)
         gone.wait(_pause_s(task, since, retry_delay_s, LOOK_S))
     return 1
@@ -109,7 +117,8 @@ def _take_retry(task: Any, frame: str) -> None:
         steering = read_steering(task.state, task.job)
         verdict = judge(task.attempts(), since=steering.counted_since(*key), allowed=allowed)
         last = verdict.last
-        if verdict.state is TaskState.FAILED and last is not None and last.farm_id == frame:
+        failed_here = last is not None and last.farm_id == frame != ""
+        if verdict.state is TaskState.FAILED and last is not None and failed_here:
             write_steering(folder, steering.with_retried({key: last.number}))
 
 

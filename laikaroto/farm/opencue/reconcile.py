@@ -52,6 +52,8 @@ def reconcile(
         number = _launch(cuebot, settings, view)
     last = view.last
     assert last is not None
+    if eat := [view.frames[key].id for key in view.to_eat()]:
+        cuebot.eat(last.id, eat)
     if rewire or not last.ready:
         layers = cuebot.layers(last.id)
         _wire(cuebot, view, layers, waits_for)

@@ -62,23 +62,26 @@ class Place:
                 "OpenCue does not run jobs of root; submit as another user, or name one as "
                 "opencue.user in the queue's file"
             )
-        show = settings.show or job.show
+        # a new show is conformed by OpenCue in the same way
+        show = settings.show or job.show.lower().replace("-", "_")
         if re.fullmatch(r"[A-Za-z0-9_.-]{3,64}", show) is None:
             raise ConfigError(
-                f"show {show!r} is no name OpenCue takes (three or more of letters, digits, "
-                "'_', '.', '-'); name OpenCue's own as opencue.show in the queue's file"
+                f"show {job.show!r} is no name OpenCue takes (three or more of letters, digits, "
+                "'_', '.'); name OpenCue's own as opencue.show in the queue's file"
             )
         shot = parameters.get("Shot") or parameters.get("Character") or job.kind
-        return cls(show=show, shot=_conform(str(shot)), user=user)
+        return cls(show=show, shot=_conform(str(shot)).ljust(3, "_"), user=user)
 
     def job_name(self, name: str) -> str:
         """What Cuebot calls a job that is launched here by a name."""
-        suffix = re.sub("_{2,}", "_", name.lower()).replace("-", "_").lstrip("_")
-        return f"{self.show}-{self.shot}-{self.user}".rstrip("_").lower() + f"_{suffix}"
+        prefix = f"{self.show}-{self.shot}-{self.user}"
+        suffix = name.removeprefix(f"{prefix}_").lower()
+        suffix = re.sub("_{2,}", "_", suffix).replace("-", "_").lstrip("_")
+        return f"{prefix.rstrip('_').lower()}_{suffix}"
 
 
 def _conform(name: str) -> str:
-    return name.lower().replace("-", "_").ljust(3, "_")
+    return name.lower().replace("-", "_")
 
 
 def launch_name(card: Card, number: int) -> str:

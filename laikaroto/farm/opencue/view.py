@@ -216,11 +216,24 @@ class View(JobView):
         return not self.live and self.state_of(key)[0] is TaskState.READY
 
     def stalled(self) -> list[Key]:
-        """Tasks that have to run and that OpenCue will not start: dead, or not yet put away."""
+        """Tasks whose frames OpenCue has to start again.
+
+        They have to run and are dead or not yet put away there; or they are done, but OpenCue
+        was not told so (their runner then says it at once), and what waits for them is stuck.
+        """
         return [
             key
             for key, frame in self.frames.items()
-            if frame.state not in _WAITS and self.state_of(key)[0] is TaskState.READY
+            if (frame.state not in _WAITS and self.state_of(key)[0] is TaskState.READY)
+            or (frame.state == "DEAD" and self.state_of(key)[0] is TaskState.SUCCEEDED)
+        ]
+
+    def to_eat(self) -> list[Key]:
+        """Tasks a person skipped, and OpenCue does not know it."""
+        return [
+            key
+            for key, frame in self.frames.items()
+            if self.steering.is_skipped(*key) and frame.state not in ("EATEN", "SUCCEEDED")
         ]
 
     def note(self, state: JobState, reason: str, *, released: bool) -> str:
@@ -230,5 +243,11 @@ class View(JobView):
         if state is JobState.PAUSED and not self.steering.paused and reason == "paused by hand":
             return "paused in OpenCue"
         waits = (JobState.READY, JobState.RUNNING)
-        lost = sum(map(self.missing, self.keys())) if released and state in waits else 0
-        return f"{lost} tasks are not in OpenCue: laikaroto farm verify" if lost else reason
+        if state not in waits or not released:
+            return reason
+        if lost := sum(map(self.missing, self.keys())):
+            return f"{lost} tasks are not in OpenCue: laikaroto farm verify"
+        unasked = [key for key in self.stalled() if not self._was_asked(self.frames[key])]
+        if unasked:
+            return f"{len(unasked)} tasks are dead in OpenCue only: laikaroto farm verify"
+        return reason
