@@ -85,8 +85,13 @@ def _conform(name: str) -> str:
 
 
 def launch_name(card: Card, number: int) -> str:
-    """Name under which a job is launched for the ``number``-th time."""
-    return card.settings.name if number == 1 else f"{card.settings.name}_{number}"
+    """Name under which a job is launched for the ``number``-th time.
+
+    Show, shot and user of our own name are left out: OpenCue puts its own before it.
+    """
+    job, subject = card.settings, card.parameters.get("Shot") or card.parameters.get("Character")
+    name = job.name.removeprefix(f"{job.show}-{subject}-{re.sub('[^A-Za-z0-9]', '', job.user)}_")
+    return name if number == 1 else f"{name}_{number}"
 
 
 def layer_names(card: Card) -> dict[str, str]:

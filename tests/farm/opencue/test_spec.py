@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -63,6 +64,16 @@ def test_a_job_is_called_what_was_foretold(name: str, number: int) -> None:
         )
     )  # fmt: skip
     assert launched.name == foretold and foretold.startswith("kubo-ev_100-artist_")
+
+
+def test_show_shot_and_user_are_not_said_twice() -> None:
+    card = card_of(stamp(Path("out"), "x"), name="ev-ev_100-an_na-xyz", show="ev", user="an.na")
+    card = replace(card, parameters={"Shot": "Ev-100"})
+    assert launch_name(card, 1) == card.settings.name  # cut, or named by hand
+    settings = card.settings.model_copy(update={"name": "ev-Ev-100-anna_shot-hero-k3x9qa"})
+    card = replace(card, settings=settings)
+    place = Place.of(card.settings, card.parameters, SETTINGS)
+    assert place.job_name(launch_name(card, 2)) == "kubo-ev_100-artist_shot_hero_k3x9qa_2"
 
 
 def test_layers_are_told_apart_whatever_the_steps_are_called() -> None:
