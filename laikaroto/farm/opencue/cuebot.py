@@ -91,7 +91,6 @@ class Cuebot:
 
     @cached_property
     def _grpc(self) -> Any:
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # else it talks at every fork
         try:
             import grpc
             import opencue_proto.job_pb2  # noqa: F401
@@ -122,6 +121,7 @@ class Cuebot:
             channel = grpc.insecure_channel(
                 address,
                 options=[
+                    ("grpc.enable_http_proxy", 0),  # a Cuebot is of the house
                     ("grpc.max_send_message_length", _MESSAGE_BYTES),
                     ("grpc.max_receive_message_length", _MESSAGE_BYTES),
                 ],

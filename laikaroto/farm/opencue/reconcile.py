@@ -40,7 +40,7 @@ def reconcile(
         FarmError: OpenCue refuses something; what was done before that stays.
         TryAgainError: Cuebot cannot be reached.
     """
-    _adopt_eaten(view)
+    rewire |= _adopt_eaten(view)
     if view.steering.ended:
         return 0
     number = 0
@@ -52,9 +52,8 @@ def reconcile(
         number = _launch(cuebot, settings, view)
     last = view.last
     assert last is not None
-    if eat := [view.frames[key].id for key in view.to_eat()]:
-        cuebot.eat(last.id, eat)
-    if rewire or not last.ready:
+    eat = [view.frames[key].id for key in view.to_eat()]
+    if rewire or eat or not last.ready:
         layers = cuebot.layers(last.id)
         _wire(cuebot, view, layers, waits_for)
         _mark_done(cuebot, view, layers)
@@ -62,15 +61,18 @@ def reconcile(
         _change(view, ready=True)
         if not view.steering.paused and not last.ready:
             cuebot.resume(last.id)
+    if eat:
+        cuebot.eat(last.id, eat)  # last: as long as it is not done, all of this is done again
     return number + _run_again(cuebot, view)
 
 
-def _adopt_eaten(view: View) -> None:
-    """Remember what was eaten in OpenCue, which forgets its jobs some day."""
+def _adopt_eaten(view: View) -> bool:
+    """Remember what was eaten in OpenCue, which forgets its jobs some day; true if anything was."""
     eaten = [key for key in view.keys() if view.eaten(key) and not view.steering.is_skipped(*key)]
     if eaten:
         view.steering = view.steering.with_skipped(eaten)
         write_steering(job_folder(view.state, view.card.settings.name), view.steering)
+    return bool(eaten)
 
 
 def _launch(cuebot: Cuebot, settings: OpenCueSettings, view: View) -> int:

@@ -139,7 +139,8 @@ def environment(settings: OpenCueSettings) -> dict[str, str]:
             f"opencue.environment: {', '.join(secret)}: looks secret by its name, and OpenCue "
             "shows the environment of a job to everybody; give it to tasks by a file"
         )
-    return handed_on(settings.environment)
+    # RQD sets the time zone of its makers; logs are read in the host's own
+    return {"TZ": ":/etc/localtime", **handed_on(settings.environment)}
 
 
 def write_spec(

@@ -23,6 +23,7 @@ from tests.farm.tiny import until
 
 PYTHON = Path(__file__).parents[3] / ".venv-opencue" / "bin" / "python"
 _TIME = Path("/usr/bin/time")  # RQD starts every frame with it
+DIRECT = {"no_grpc_proxy": "127.0.0.1,localhost"}  # gRPC would heed http_proxy
 _CONF = """
 [Override]
 OVERRIDE_CUEBOT = 127.0.0.1
@@ -70,7 +71,7 @@ class Site:
             self._rqd = subprocess.Popen(
                 [PYTHON, "-m", "rqd", "-c", str(conf), "--nimbyoff"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, "TMPDIR": str(temporary)},
+                env={**os.environ, **DIRECT, "TMPDIR": str(temporary)},
             )  # fmt: skip
         until(lambda: self.cue.host is not None or self._gone(), "RQD reports", 120)
         self.cue.connect(port)

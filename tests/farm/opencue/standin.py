@@ -99,7 +99,10 @@ class StandIn:
     def connect(self, port: int) -> None:
         """Dispatch frames to the RQD of this port, which has reported."""
         assert self.host is not None
-        self._rqd = rqd_pb2_grpc.RqdInterfaceStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
+        channel = grpc.insecure_channel(
+            f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]
+        )
+        self._rqd = rqd_pb2_grpc.RqdInterfaceStub(channel)
         self._dispatcher.start()
 
     def booted(self, report: report_pb2.BootReport) -> None:

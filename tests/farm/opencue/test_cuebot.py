@@ -26,7 +26,8 @@ from tests.farm.tiny import job, stamp
 def cue(tmp_path: Path) -> Iterator[StandIn]:
     """A Cuebot with one host that never gets anything to do."""
     made = StandIn(tmp_path / "rqlogs").start()
-    with grpc.insecure_channel(f"127.0.0.1:{made.port}") as channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"127.0.0.1:{made.port}", options=options) as channel:
         report_pb2_grpc.RqdReportInterfaceStub(channel).ReportRqdStartup(
             report_pb2.RqdReportRqdStartupRequest(
                 boot_report=report_pb2.BootReport(

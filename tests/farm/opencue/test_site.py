@@ -23,7 +23,7 @@ from laikaroto.farm.places import job_folder
 from laikaroto.farm.processes import start_time
 from laikaroto.farm.records import read_attempts
 from laikaroto.farm.steering import read_steering, write_steering
-from tests.farm.opencue.site import PYTHON, Site, running_site
+from tests.farm.opencue.site import DIRECT, PYTHON, Site, running_site
 from tests.farm.tiny import POLITE, hold, job, lines, stamp, step, until
 
 LONG_S = 180.0
@@ -52,8 +52,8 @@ def wrangle(site: Site, name: str, code: str) -> str:
     """What a wrangler does to a job in OpenCue, with pycue; what it printed."""
     ran = subprocess.run(
         [PYTHON, "-c", f"import opencue\njob = opencue.api.findJob({cue_name(name)!r})\n{code}"],
-        env={**os.environ, "CUEBOT_HOSTS": site.address}, capture_output=True, text=True,
-        timeout=LONG_S, check=False,
+        env={**os.environ, **DIRECT, "CUEBOT_HOSTS": site.address}, capture_output=True,
+        text=True, timeout=LONG_S, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
@@ -168,12 +168,14 @@ def test_eaten_by_a_wrangler(
         )
     ).job
     assert wait(name).state is JobState.FAILED
-    wrangle(site, name, "job.eatFrames(layer=['01_bad']); job.getLayers()[0].markdone()")
-    until(lambda: engine.status(name).state is JobState.SUCCEEDED, "done", LONG_S)
+    wrangle(site, name, "job.eatFrames(layer=['01_bad'])")
+    until(lambda: engine.status(name).done == 1, "eaten")
     (task,) = engine.status(name).steps[0].tasks
     assert (task.state, task.message) == (
         TaskState.SKIPPED, "eaten in OpenCue, not by laikaroto"
     )  # fmt: skip
+    engine.verify()  # eating alone does not free what waits for the layer
+    assert wait(name).state is JobState.SUCCEEDED
     assert lines(out) == ["x"]
 
 

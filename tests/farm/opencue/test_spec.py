@@ -140,6 +140,8 @@ def test_secrets_are_not_handed_to_opencue(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("STUDIO_TOKEN", "hush")
     found = environment(OpenCueSettings(environment=("STUDIO_LICENSE",)))
     assert found["STUDIO_LICENSE"] == "port@host" and "STUDIO_TOKEN" not in found
+    monkeypatch.delenv("TZ", raising=False)
+    assert environment(OpenCueSettings())["TZ"] == ":/etc/localtime"  # not RQD's PST8PDT
     with pytest.raises(ConfigError, match="STUDIO_TOKEN: looks secret"):
         environment(OpenCueSettings(environment=("STUDIO_TOKEN",)))
 
