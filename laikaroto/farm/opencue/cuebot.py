@@ -168,7 +168,8 @@ class Cuebot:
                 ) from error
             if error.code() is code.UNIMPLEMENTED:
                 raise FarmError(
-                    f"Cuebot at {self._address} does not know {what}: it is older than 1.37"
+                    f"Cuebot at {self._address} does not know {what}: it is older than the "
+                    "1.37 this is made for"
                 ) from error
             raise FarmError(f"Cuebot at {self._address} refuses {what}: {said}") from error
 
