@@ -147,9 +147,18 @@ class Cuebot:
 
     def _call(
         self, module: str, interface: str, method: str, request: Any, *,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float = _TIMEOUT_S, may_miss: bool = False,
     ) -> Any:  # fmt: skip
-        """One call, its errors in our words; None if what it names does not exist."""
+        """One call, its errors in our words.
+
+        Args:
+            module: of opencue-proto, ``job`` for job.proto.
+            interface: the service.
+            method: its method.
+            request: the message.
+            timeout_s: how long to wait for the answer.
+            may_miss: the answer is None if what the request names does not exist.
+        """
         channel = self._connected()
         stubs = importlib.import_module(f"opencue_proto.{module}_pb2_grpc")
         stub = getattr(stubs, f"{interface}Stub")(channel)
@@ -159,7 +168,7 @@ class Cuebot:
         except self._grpc.RpcError as error:
             said = " ".join((error.details() or "no details").split())
             what = f"{interface}.{method}"
-            if error.code() is code.NOT_FOUND:
+            if error.code() is code.NOT_FOUND and may_miss:
                 return None
             if error.code() in (code.UNAVAILABLE, code.DEADLINE_EXCEEDED, code.CANCELLED):
                 self.close()
@@ -173,8 +182,8 @@ class Cuebot:
                 ) from error
             raise FarmError(f"Cuebot at {self._address} refuses {what}: {said}") from error
 
-    def _job_call(self, method: str, request: Any, *, timeout_s: float = _TIMEOUT_S) -> Any:
-        return self._call("job", "JobInterface", method, request, timeout_s=timeout_s)
+    def _job_call(self, method: str, request: Any, **how: Any) -> Any:
+        return self._call("job", "JobInterface", method, request, **how)
 
     def _layer_call(self, method: str, request: Any) -> Any:
         return self._call("job", "LayerInterface", method, request)
@@ -198,12 +207,13 @@ class Cuebot:
         """
         shows, facilities = self._messages("show"), self._messages("facility")
         if self._call(
-            "show", "ShowInterface", "FindShow", shows.ShowFindShowRequest(name=show)
+            "show", "ShowInterface", "FindShow", shows.ShowFindShowRequest(name=show),
+            may_miss=True,
         ) is None:  # fmt: skip
             found = self._call(
                 "show", "ShowInterface", "GetActiveShows", shows.ShowGetActiveShowsRequest()
             )
-            names = sorted(one.name for one in found.shows.shows) if found is not None else []
+            names = sorted(one.name for one in found.shows.shows)
             raise FarmError(
                 f"OpenCue has no show {show!r}; active shows: {', '.join(names) or 'none'}. Make "
                 f"it (cueadmin -create-show {show}), or name another as opencue.show in queue "
@@ -212,7 +222,7 @@ class Cuebot:
         facility = self._settings.facility
         if facility is not None and self._call(
             "facility", "FacilityInterface", "Get",
-            facilities.FacilityGetRequest(name=facility),
+            facilities.FacilityGetRequest(name=facility), may_miss=True,
         ) is None:  # fmt: skip
             raise FarmError(
                 f"OpenCue has no facility {facility!r}; see opencue.facility in queue "
@@ -249,7 +259,7 @@ class Cuebot:
 
     def find(self, name: str) -> CueJob | None:
         """The active job of a name."""
-        answer = self._job_call("FindJob", self._job.JobFindJobRequest(name=name))
+        answer = self._job_call("FindJob", self._job.JobFindJobRequest(name=name), may_miss=True)
         return None if answer is None else self._cue_job(answer.job)
 
     def _cue_job(self, job: Any) -> CueJob:
@@ -274,7 +284,7 @@ class Cuebot:
                     ),
                 ),
             )
-            some = list(answer.frames.frames) if answer is not None else []
+            some = list(answer.frames.frames)
             found += [self._cue_frame(frame) for frame in some]
             if len(some) < _PAGE:
                 return found

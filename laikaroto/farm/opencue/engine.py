@@ -120,9 +120,9 @@ class OpenCueEngine(RecordedEngine[View]):
     def _end(self, view: View) -> None:
         """The job leaves the cue; its tasks are told by what is written down, and by RQD."""
         if view.live and view.last is not None:
+            self._cuebot.kill(view.last.id, "laikaroto jobs cancel")
             view.launches[-1] = replace(view.last, stopped=time.time())
             write_launches(self.state, view.card.settings.name, view.launches)
-            self._cuebot.kill(view.launches[-1].id, "laikaroto jobs cancel")
 
     def _hold(self, view: View) -> None:
         if view.live and view.last is not None:

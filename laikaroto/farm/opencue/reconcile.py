@@ -58,9 +58,9 @@ def reconcile(
         _wire(cuebot, view, layers, waits_for)
         _mark_done(cuebot, view, layers)
         _defer(cuebot, view, layers)
-        _change(view, ready=True)
         if not view.steering.paused and not last.ready:
             cuebot.resume(last.id)
+        _change(view, ready=True)
     if eat:
         cuebot.eat(last.id, eat)  # last: as long as it is not done, all of this is done again
     return number + _run_again(cuebot, view)
