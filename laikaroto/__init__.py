@@ -3,7 +3,7 @@
 The folders are the stages a frame passes, in the order below. A module imports only from
 stages above its own line (``tests/test_layout.py`` keeps this)::
 
-    errors  bundled  frames  coords  config  show  ahead
+    errors  stopping  bundled  frames  coords  config  show  ahead
     plate       EXR in and out, log curve, proxies
     shapes      records of tracking points and roto shapes, Bezier maths
     sidecar     roto.json, publishing, versions: of shots and of model packages

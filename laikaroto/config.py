@@ -169,6 +169,7 @@ class TrainingConfig(Strict):
     """
 
     budget: str = "8h"
+    nodes: Annotated[int, Field(ge=1, le=8)] = 1
     validation_shots: tuple[str, ...] = ()
     seed: Annotated[int, Field(ge=0)] = 1
     crop_px: Annotated[int, Field(ge=128, le=1024, multiple_of=128)] = 512
@@ -185,7 +186,7 @@ class ReviewConfig(Strict):
     """When a frame is flagged for a person to look at; px at full plate size."""
 
     max_expected_error_px: Annotated[float, Field(gt=0)] | None = None
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.8
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class CharacterConfig(Strict):
@@ -274,11 +275,68 @@ class OpenCueSettings(Strict):
     _check_delay = field_validator("retry_delay")(_duration)
 
 
+_Reference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+"""Where a secret lies; the secret itself is in no configuration file."""
+
+
+class WebhookSettings(Strict):
+    """Where the end of a job is posted to."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+|env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
+    token: _Reference | None = None
+    timeout: str = "10s"
+
+    _check_timeout = field_validator("timeout")(_duration)
+
+
+class MailSettings(Strict):
+    """Whom the end of a job is mailed to, and by which server."""
+
+    to: Annotated[tuple[Annotated[str, Field(pattern=r"^[^\s,]+@[^\s,]+$")], ...],
+                  Field(min_length=1)]  # fmt: skip
+    sender: Annotated[str, Field(pattern=r"^[^\r\n]*[^\s]+@[^\r\n]+$")]
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 25
+    security: Literal["none", "starttls", "tls"] = "none"
+    user: str | None = None
+    password: _Reference | None = None
+    timeout: str = "10s"
+
+    _check_timeout = field_validator("timeout")(_duration)
+
+    @field_validator("to")
+    @classmethod
+    def _to(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_check_template(address, {"user"}, set()) for address in value)
+
+    @model_validator(mode="after")
+    def _login(self) -> MailSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password belong together")
+        return self
+
+
+class NotifySettings(Strict):
+    """``notify:`` of a queue: who is told when a job ends, and of which ends."""
+
+    on: tuple[Literal["succeeded", "failed", "cancelled"], ...] = (
+        "succeeded", "failed", "cancelled",
+    )  # fmt: skip
+    webhook: WebhookSettings | None = None
+    email: MailSettings | None = None
+
+    @model_validator(mode="after")
+    def _someone(self) -> NotifySettings:
+        if self.webhook is None and self.email is None:
+            raise ValueError("wanted webhook, email or both")
+        return self
+
+
 class QueueConfig(Strict):
     """queues/<name>.yaml: a farm queue and how work is cut for it.
 
-    ``slots`` and ``memory_gib`` are settings of the local engine; every other engine has a
-    block of its own name.
+    ``slots``, ``memory_gib`` and ``keep_jobs`` are settings of the local engine; every other
+    engine has a block of its own name.
     """
 
     name: str
@@ -287,6 +345,7 @@ class QueueConfig(Strict):
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
     threads_per_slot: Annotated[int, Field(ge=1)] | None = None
     memory_gib: Annotated[float, Field(gt=0)] | None = None
+    keep_jobs: str | None = None
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     priority: Annotated[int, Field(ge=0, le=100)] = 50
     frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -294,9 +353,15 @@ class QueueConfig(Strict):
     slurm: SlurmSettings | None = None
     opencue: OpenCueSettings | None = None
     deadline: DeadlineSettings | None = None
+    notify: NotifySettings | None = None
 
     _check = field_validator("name")(_name)
     _check_timeout = field_validator("task_timeout")(_duration)
+
+    @field_validator("keep_jobs")
+    @classmethod
+    def _keep(cls, value: str | None) -> str | None:
+        return None if value is None else _duration(value)
 
     @field_validator("state")
     @classmethod
@@ -305,7 +370,7 @@ class QueueConfig(Strict):
 
     @model_validator(mode="after")
     def _of_one_engine(self) -> QueueConfig:
-        local = ("slots", "memory_gib") if self.engine != "local" else ()
+        local = ("slots", "memory_gib", "keep_jobs") if self.engine != "local" else ()
         others = [name for name in ENGINE_BLOCKS if name != self.engine]
         strange = [name for name in (*local, *others) if getattr(self, name) is not None]
         if strange:
@@ -314,6 +379,11 @@ class QueueConfig(Strict):
             )
         if self.engine == "deadline" and self.deadline is None:
             raise ValueError("deadline: wanted a block with farm_id and queue_id")
+        if self.engine == "deadline" and self.notify is not None:
+            raise ValueError(
+                "notify: no process of ours sees the end of a job of Deadline Cloud; remove it, "
+                "and use the events that AWS sends (EventBridge)"
+            )
         return self
 
 
@@ -332,20 +402,22 @@ class Configs(Strict):
 
 _T = TypeVar("_T", bound=Strict)
 _N = TypeVar("_N", CharacterConfig, QueueConfig)
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in "dhms"))
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``8h``, ``30m``, ``1h30m``, ``90s``.
+    """Seconds of ``8h``, ``30m``, ``1h30m``, ``90s``, ``30d``.
 
     Raises:
         UsageError: not of that form, or not above zero.
     """
     match = _DURATION.fullmatch(text.strip())
     parts = [float(part) if part else 0.0 for part in match.groups()] if match else []
-    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=False))
     if seconds <= 0:
-        raise UsageError(f"duration {text!r} cannot be read; wanted something like 8h, 30m or 90s")
+        raise UsageError(
+            f"duration {text!r} cannot be read; wanted something like 8h, 30m, 90s or 30d"
+        )
     return seconds
 
 

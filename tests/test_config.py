@@ -68,7 +68,7 @@ def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None
         assert data["engine"] == name.partition("/")[2]
         missing -= set(ENGINE_BLOCKS)  # blocks of other engines do not belong there
         if block := ENGINE_SETTINGS.get(data["engine"]):
-            missing -= {"slots", "memory_gib"}
+            missing -= {"slots", "memory_gib", "keep_jobs"}
             assert settings(block, data[data["engine"]]) == set()
     assert missing == set()
 
@@ -196,7 +196,7 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "8", "h", "-1h", "0s", "1d", "8 h", "30m1h", "nan"])
+@pytest.mark.parametrize("text", ["", "8", "h", "-1h", "0s", "1w", "8 h", "1h1d", "30m1h", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="wanted something like 8h"):
         parse_duration(text)

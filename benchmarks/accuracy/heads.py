@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.footage import Footage, Image, Shot
-from laikaroto.character.template import CharacterTemplate, pack
+from laikaroto.character.template import pack
 from laikaroto.coords import FloatArray, absolute_tangents, relative_tangents
 from laikaroto.model.crop import Box, box_around, crop_matrix, cut_crop, cut_plate, invert
 from laikaroto.plate.colour import encode_log
-from laikaroto.training.mirror import Mirror, find_mirror
+from laikaroto.training.mirror import find_mirror
 
 Rng = np.random.Generator
 
@@ -63,7 +63,7 @@ class Heads:
         self.size = size
         self.template = footage.template
         self.heads = [head for shot in footage.training for head in _cut(shot, footage, size)]
-        self.mirror = _mirror(footage.template, self.heads)
+        self.mirror = find_mirror(footage.template, [head.values for head in self.heads])
 
     def sample(self, seed: Sequence[int]) -> Sample:
         """A random variation of a random frame; the same for the same seed."""
@@ -138,11 +138,6 @@ def _cut(shot: Shot, footage: Footage, size: int) -> list[Head]:
         image, matrix = crop_of(plate, Box(box.x, box.y, box.side * _ROOM), kept)
         heads.append(Head(image.astype(np.float16), to_crop(values, matrix), visible))
     return heads
-
-
-def _mirror(template: CharacterTemplate, heads: Sequence[Head]) -> Mirror | None:
-    poses = [(h.values[:, :2] - [h.box.x, h.box.y]) / h.box.side for h in heads]
-    return find_mirror(template, poses)
 
 
 def _view(

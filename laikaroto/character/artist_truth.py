@@ -61,6 +61,17 @@ def match_names(
     return Named(shapes=found, tracks=points, faults=tuple(faults))
 
 
+def meant_name(path: str, table: Mapping[str, str | None]) -> str | None:
+    """What an artist's name means by a character's table; None: it is to be left out.
+
+    Args:
+        path: as written, with the names of the layers it lies in: ``head/eyeLeft``.
+        table: the character's ``names``, each with or without the layers.
+    """
+    own = path.rsplit("/", 1)[-1]
+    return table.get(path, table.get(own, own))
+
+
 def _rename(
     given: Mapping[str, Any],
     kind: str,
@@ -72,8 +83,7 @@ def _rename(
     found: dict[str, Any] = {}
     whose: dict[str, str] = {}
     for path, value in given.items():
-        own = path.rsplit("/", 1)[-1]
-        target = table.get(path, table.get(own, own))
+        target = meant_name(path, table)
         if target is None:
             continue
         if wanted is not None and target not in wanted:

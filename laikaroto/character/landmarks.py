@@ -1,14 +1,15 @@
-"""Which places of a contour shall be control points: the fewest that hold the curve everywhere.
+"""Which places of a contour could be control points: for any number the set that costs least.
 
 In: contours of all frames with many stations on each, the same physical spots throughout. Out:
-the stations to keep. A stretch between two kept ones becomes one cubic on every frame, so a set
-is as good as its worst stretch on its worst frame; corners are always kept.
+the stations to keep, if so many are wanted. A stretch between two kept ones becomes one cubic on
+every frame, so a set is as good as its worst stretch on its worst frame; corners are always kept.
 Source: ours; dynamic programming over break points after Bellman, 1961.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,46 +21,55 @@ _SAMPLES = 12
 _LONGEST = 0.6  # of the stations of a closed shape: one cubic never goes further round
 _FRAMES = 10  # looked at: those that differ most
 _STARTS = 24
-_MOST = 40  # points of a shape
+MOST_POINTS = 40  # of a shape
 
 
-def choose_points(
-    contours: Sequence[Contour],
-    along: FloatArray,
-    corners: NDArray[np.bool_],
-    *,
-    count: int | None,
-    tolerance_px: float,
-) -> tuple[NDArray[np.int64], float]:
-    """Choose stations to be control points.
+@dataclass(frozen=True, slots=True, eq=False)
+class Choices:
+    """Every set of stations of one shape that could be its control points, and what each costs.
 
-    Args:
-        contours: (F,) of all frames.
-        along: (F, P) px of the stations along them, ascending.
-        corners: (P,) stations that have to be kept.
-        count: how many; None: the fewest that reach the tolerance.
-        tolerance_px: largest distance of a frame's curve from its contour.
-
-    Returns:
-        Indices, ascending, and the largest distance they reach, px, as estimated from single
-        stretches with tangents along the contour: the final fit is a little better.
+    Attributes:
+        costs: (P, N) px that one cubic from station a over n stations is off at worst.
+        closed: whether the shape is.
+        must: stations that have to be kept: corners.
+        frames: of those that were given, the ones that differ most; only they were looked at.
     """
-    pick = _different(contours, along)
-    costs = _stretches([contours[f] for f in pick], along[pick], corners)
-    closed = contours[0].closed
-    must = np.flatnonzero(corners)
-    least = max(2, len(must) + (0 if closed else 2 - int(corners[0]) - int(corners[-1])))
-    counts = range(least, _MOST + 1) if count is None else [count]
-    best: tuple[NDArray[np.int64], float] | None = None
-    for number in counts:
-        found = _around(costs, number, must) if closed else _through(costs, number)
-        if found is not None and (best is None or found[1] < best[1]):
-            best = found
-        if best is not None and count is None and best[1] <= tolerance_px:
-            break
-    if best is None:
-        raise ValueError(f"{count} points cannot hold {len(must)} corners")
-    return best
+
+    costs: FloatArray
+    closed: bool
+    must: NDArray[np.int64]
+    frames: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, contours: Sequence[Contour], along: FloatArray, corners: NDArray[np.bool_]
+    ) -> Choices:
+        """What there is to choose from.
+
+        Args:
+            contours: (F,) of all frames.
+            along: (F, P) px of the stations along them, ascending.
+            corners: (P,) stations that have to be kept.
+        """
+        frames = _different(contours, along)
+        costs = _stretches([contours[f] for f in frames], along[frames], corners)
+        return cls(costs, contours[0].closed, np.flatnonzero(corners), frames)
+
+    @property
+    def least(self) -> int:
+        """The fewest points a set can have."""
+        ends = 0 if self.closed else sum(i not in self.must for i in (0, len(self.costs) - 1))
+        return max(2, len(self.must) + ends)
+
+    def best(self, count: int) -> tuple[NDArray[np.int64], float] | None:
+        """The best set of so many stations, ascending, and the px it is off; None: there is none.
+
+        The px are those of single stretches with tangents along the contour. A spline whose
+        points turn and slide a little is nearer: ``placing`` asks it.
+        """
+        if self.closed:
+            return _around(self.costs, count, self.must)
+        return _through(self.costs, count)
 
 
 def _different(contours: Sequence[Contour], along: FloatArray) -> NDArray[np.int64]:

@@ -6,23 +6,23 @@ Out: the same contours as splines of the template, how far off they are, and whi
 left out and why.
 
 Three steps, each a module of its own: ``carrying`` finds the same spots on all frames,
-``landmarks`` chooses which of them become points where nobody marked any, ``shapes.fitting``
+``placing`` chooses which of them become points where nobody marked any, ``shapes.fitting``
 writes each contour as a spline through them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.character.carrying import Carried, LeftOut, carry
 from laikaroto.character.chaining import Drawing, head_size
-from laikaroto.character.following import TOLERANCE_PX, fit_match
-from laikaroto.character.landmarks import choose_points
+from laikaroto.character.following import TOLERANCE_PX, fit_match, fit_nearer
 from laikaroto.character.matching import Match
+from laikaroto.character.placing import Placed, place_points
 from laikaroto.character.template import ShapeTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
@@ -36,8 +36,8 @@ _CORNER_SHARE = 0.6  # of the frames have to turn sharply for a point to be a co
 # On a marked frame the points are the artist's own: tangents that are not in one line were broken
 # on purpose. Contours that are carried may have been cut and rounded on the way.
 _BROKEN_DEG = 8.0
-_TRIES = 4  # points more, where a made template does not reach its tolerance at first
 _MOST_OFF = 0.01  # of the head's size: a curve further off than this is not the artist's
+_SINGLE_FRAMES = 0.1  # of a shape's frames: that many may be off for reasons of their own
 _MARKED = "*"  # no shot can have this name
 
 
@@ -75,7 +75,7 @@ class Revectorized:
         reports: one for each shape of each shot.
         left_out: contours that were not used, with the reason.
         enough_points: for shapes whose number of points was given and does not reach the
-            tolerance: how many would (an estimate), or None where none up to 40 do.
+            tolerance: how many would, or None where none up to 40 do.
     """
 
     shapes: tuple[ShapeTemplate, ...]
@@ -209,12 +209,29 @@ def make_template(
     keep: dict[str, NDArray[np.int64]] = {}
     enough: dict[str, int | None] = {}
     for name in sorted(forms):
-        made[name], keep[name], short = _make_shape(
-            name, closed[name], carried, counts.get(name), tolerance_px
-        )
-        if short is not None:
-            enough[name] = short[0]
-    return _write(drawings, carried, tuple(made.values()), keep, left_out, enough)
+        matches = [found[name] for found in carried.matches if name in found]
+        sharp = np.stack([_sharp(match.contour, match.along) for match in matches])
+        placed = place_points(
+            matches, sharp, count=counts.get(name), tolerance_px=tolerance_px,
+            corner_share=_CORNER_SHARE,
+        )  # fmt: skip
+        made[name], keep[name] = _form(name, closed[name], placed), placed.stations
+        if placed.enough is not None:
+            enough[name] = placed.enough[0]
+    result = _write(drawings, carried, tuple(made.values()), keep, left_out, enough)
+    beyond = {report.shape for report in result.reports if report.max_px > tolerance_px}
+    # single frames may have been mended since
+    return replace(result, enough_points={n: m for n, m in enough.items() if n in beyond})
+
+
+def _form(name: str, closed: bool, placed: Placed) -> ShapeTemplate:
+    corners = np.flatnonzero(placed.corners[placed.stations])
+    return ShapeTemplate(
+        name=name,
+        closed=closed,
+        count=len(placed.stations),
+        corners=tuple(int(i) for i in corners),
+    )
 
 
 def _check_marks(
@@ -356,46 +373,6 @@ def _most_usual(drawings: Sequence[Drawing], names: Sequence[str]) -> int:
     return whole[int(np.abs(table - np.median(table, axis=0)).sum(axis=1).argmin())]
 
 
-def _make_shape(
-    name: str, closed: bool, carried: Carried, count: int | None, tolerance_px: float
-) -> tuple[ShapeTemplate, NDArray[np.int64], tuple[int | None] | None]:
-    """Form and stations of one shape; where a given count is too few, how many are enough."""
-    matches = [found[name] for found in carried.matches if name in found]
-    contours = [match.contour for match in matches]
-    along = np.stack([match.along for match in matches])
-    sharp = np.stack([_sharp(m.contour, m.along) for m in matches])
-    corners = sharp.mean(axis=0) >= _CORNER_SHARE
-    number = count
-    if count is not None and count < int(corners.sum()):
-        # Too few points for every corner: the sharpest on most frames stay.
-        order = np.argsort(-sharp.mean(axis=0), kind="stable")[:count]
-        corners = np.isin(np.arange(len(corners)), order) & corners
-    for _ in range(_TRIES + 1):
-        stations, _ = choose_points(
-            contours, along, corners, count=number, tolerance_px=tolerance_px
-        )
-        worst = _worst(matches, stations, corners)
-        if count is not None or worst <= tolerance_px:
-            break
-        number = len(stations) + 1
-    form = ShapeTemplate(
-        name=name,
-        closed=closed,
-        count=len(stations),
-        corners=tuple(int(i) for i in np.flatnonzero(corners[stations])),
-    )
-    if count is None or worst <= tolerance_px:
-        return form, stations, None
-    more, reach = choose_points(contours, along, corners, count=None, tolerance_px=tolerance_px)
-    return form, stations, (len(more) if reach <= tolerance_px else None,)
-
-
-def _worst(
-    matches: Sequence[Match], stations: NDArray[np.int64], corners: NDArray[np.bool_]
-) -> float:
-    return max(fit_match(match, stations, corners[stations])[1][1] for match in matches)
-
-
 def _write(
     drawings: Sequence[Drawing],
     carried: Carried,
@@ -409,15 +386,9 @@ def _write(
     most = _MOST_OFF * head_size(drawings)
     splines: dict[str, dict[str, dict[int, FloatArray]]] = {}
     off: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {}
-    for f, drawing in enumerate(drawings):
-        if drawing.shot == _MARKED:
-            continue
-        for form in forms:
-            match = carried.matches[f].get(form.name)
-            if match is None:
-                continue
-            corners = np.isin(np.arange(form.count), form.corners)
-            points, off_px = fit_match(match, keep[form.name], corners)
+    for form in forms:
+        for f, (points, off_px) in _fit_shape(drawings, carried, form, keep[form.name]).items():
+            drawing = drawings[f]
             if off_px[1] > most:
                 reason = f"could not be followed: {off_px[1]:.1f} px off, at most {most:.1f} px"
                 out.append(LeftOut(shot=drawing.shot, shape=form.name, frame=drawing.frame,
@@ -439,6 +410,28 @@ def _write(
         left_out=tuple(everything),
         enough_points=dict(enough),
     )
+
+
+def _fit_shape(
+    drawings: Sequence[Drawing], carried: Carried, form: ShapeTemplate, stations: NDArray[np.int64]
+) -> dict[int, tuple[FloatArray, tuple[float, float]]]:
+    """Splines of one shape by number of drawing, and how far off they are.
+
+    Where few frames stay beyond the tolerance, each of them is looked at again by itself; where
+    many do, the points are too few, and sliding them would only hide it.
+    """
+    corners = np.isin(np.arange(form.count), form.corners)
+    matches = {
+        f: carried.matches[f][form.name]
+        for f, drawing in enumerate(drawings)
+        if drawing.shot != _MARKED and form.name in carried.matches[f]
+    }
+    fitted = {f: fit_match(match, stations, corners) for f, match in matches.items()}
+    beyond = [f for f, (_, off_px) in fitted.items() if off_px[1] > TOLERANCE_PX]
+    if len(beyond) <= max(1, _SINGLE_FRAMES * len(fitted)):
+        for f in beyond:
+            fitted[f] = fit_nearer(matches[f], stations, corners, fitted[f])
+    return fitted
 
 
 def _report(

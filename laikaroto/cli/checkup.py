@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from laikaroto.config import NotifySettings
 from laikaroto.errors import LaikarotoError
 from laikaroto.show import Show
 
@@ -256,6 +257,7 @@ def _check_queues(show: Show) -> Iterator[Finding]:
         except LaikarotoError as error:
             yield Finding(what=what, state="problem", found=str(error), do="mend the queue")
             continue
+        yield from _check_notify(name, show.queue(name).notify)
         active = sum(not job.state.over for job in jobs)
         found = f"{len(jobs)} jobs, {active} of them active"
         if (engine := show.queue(name).engine) != "local":
@@ -268,6 +270,23 @@ def _check_queues(show: Show) -> Iterator[Finding]:
             yield Finding(
                 what=what, state="to do" if active else "ok", found=f"{found}; not running", do=do
             )
+
+
+def _check_notify(queue: str, notify: NotifySettings | None) -> Iterator[Finding]:
+    """Whether the secrets that notices need are where the configuration says."""
+    from laikaroto.farm.notices import NoticeError, look_up
+
+    webhook, mail = (notify.webhook, notify.email) if notify else (None, None)
+    wanted = [webhook.url, webhook.token] if webhook else []
+    wanted += [mail.password] if mail else []
+    for reference in wanted:
+        try:
+            look_up(reference or "")
+        except NoticeError as error:
+            yield Finding(
+                what=f"queue {queue}, notify", state="problem", found=str(error),
+                do="put it there, readable for who runs the farm (and its tasks, on Slurm)",
+            )  # fmt: skip
 
 
 def _check_disk(show: Show) -> Iterator[Finding]:

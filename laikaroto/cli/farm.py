@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from laikaroto.cli.options import common_options, print_json
-from laikaroto.cli.queues import open_queue, pick_queue, queue_option
+from laikaroto.cli.queues import all_queues, open_queue, pick_queue, queue_option
 from laikaroto.config import QueueConfig, parse_duration
 from laikaroto.errors import UsageError
 from laikaroto.show import Show
@@ -98,38 +98,51 @@ def stop(drain: bool, timeout: str | None, queue: str | None, configs: Path, as_
 
 
 @farm.command()
+@click.option("--metrics", is_flag=True,
+              help="Print metrics for Prometheus, of the named queue or of all.")
 @queue_option
 @common_options
-def status(queue: str | None, configs: Path, as_json: bool) -> None:
-    """Say whether the farm runs, and how much there is to do."""
+def status(metrics: bool, queue: str | None, configs: Path, as_json: bool) -> None:
+    """Say whether the farm of a queue runs, and how much there is to do."""
     from collections import Counter
 
-    from laikaroto.farm.local.owner import read_card
+    from laikaroto.farm.metrics import task_counts
 
-    show, config, state = _local(configs, queue)
-    card = read_card(state)
-    jobs = open_queue(show, config.name).jobs()
+    show = Show.open(configs)
+    if metrics:
+        if as_json:
+            raise UsageError("--metrics and --json exclude each other")
+        _print_metrics(show, queue)
+        return
+    config = show.queue(pick_queue(show, queue))
+    engine = open_queue(show, config.name)
+    load, jobs = engine.load(), engine.jobs()
     states = Counter(job.state.value for job in jobs)
-    tasks = Counter[str]()
-    for job in jobs:
-        for step in job.steps:
-            tasks.update({kind.value: number for kind, number in step.counts.items()})
+    tasks = {kind.value: number for kind, number in task_counts(jobs).items()}
     if as_json:
         print_json({
-            "queue": config.name, "engine": config.engine, "state": str(state),
-            "supervisor": card, "jobs": dict(states), "tasks": dict(tasks),
+            "queue": config.name, "engine": config.engine, "state": str(engine.state),
+            "runs": load.runs, "slots": load.slots, "busy": load.busy, **load.details,
+            "jobs": dict(states), "tasks": tasks,
         })  # fmt: skip
         return
-    if card:
-        click.echo(
-            f"queue {config.name}: runs, process {card['pid']}, {card['slots']} slots of "
-            f"{card['threads']} threads, {card['memory_mib']} MiB"
-        )
-    else:
-        click.echo(f"queue {config.name}: does not run; 'laikaroto farm start' starts it")
+    word = "runs" if load.runs else "does not run"
+    click.echo(f"queue {config.name}, {config.engine}: {word}{load.text and ', ' + load.text}")
     click.echo(f"jobs:  {_listed(states)}")
     click.echo(f"tasks: {_listed(tasks)}")
-    click.echo(f"log:   {state / 'supervisor.log'}")
+    if config.engine == "local":
+        click.echo(f"log:   {engine.state / 'supervisor.log'}")
+
+
+def _print_metrics(show: Show, queue: str | None) -> None:
+    """Metrics of one queue or of all; a farm that does not answer is said to be down."""
+    from laikaroto.farm.metrics import Metrics
+
+    found = Metrics()
+    for engine in all_queues(show, queue):
+        if fault := found.add(engine, engine_name=show.queue(engine.name).engine):
+            click.echo(fault, err=True)
+    click.echo(found.text(), nl=False)
 
 
 @farm.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,15 +9,27 @@ from typing import Any, TypeVar
 import click
 
 from laikaroto.cli.follow import check_success, wait_for
+from laikaroto.cli.listing import (
+    Filter,
+    by_urgency,
+    listing,
+    mean_durations,
+    parse_since,
+    parse_states,
+    recent,
+    watch,
+)
 from laikaroto.cli.options import common_options, print_json
+from laikaroto.cli.purge import purge
 from laikaroto.cli.queues import Found, all_queues, find_job, queue_option
+from laikaroto.cli.showing import show_job
+from laikaroto.cli.tailing import follow
 from laikaroto.config import parse_duration
 from laikaroto.errors import UsageError
-from laikaroto.farm.engine import JobStatus, TaskRef, TaskState
+from laikaroto.farm.engine import Engine, JobState, JobStatus, TaskRef, TaskState
 from laikaroto.show import Show
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_LISTED = 30
 
 
 @click.group()
@@ -28,6 +39,9 @@ def jobs() -> None:
     A JOB is its name, or as much of its beginning or end as is needed to tell it from others.
     A TASK is STEP/INDEX as 'jobs show' lists it, or STEP for all tasks of a step.
     """
+
+
+jobs.add_command(purge)
 
 
 def _of_one_job(command: _F) -> _F:
@@ -45,83 +59,114 @@ def _parse_task(text: str) -> TaskRef:
     return TaskRef(step=step, index=int(index) if slash else None)
 
 
+def _filter_options(command: _F) -> _F:
+    """Options that choose jobs: ``_filter`` makes a ``Filter`` of them."""
+    for option in (
+        click.option("--since", metavar="TIME",
+                     help="Only jobs that run, or were submitted, started or ended since: 12h "
+                          "(ago), 20:00 (the last one) or 2030-01-31T20:00."),
+        click.option("--user", metavar="U", help="Only jobs of this user."),
+        click.option("--shot", metavar="GLOB", help="Only jobs of these shots, as 'ev1*'."),
+        click.option("--character", metavar="C", help="Only jobs of this character."),
+        click.option("--kind", metavar="KIND", help="Only these: shot, train …"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _filter(states: tuple[str, ...], choice: dict[str, str | None]) -> Filter:
+    since = choice["since"]
+    return Filter(
+        states=states, kind=choice["kind"], character=choice["character"], shot=choice["shot"],
+        user=choice["user"], since=None if since is None else parse_since(since),
+    )  # fmt: skip
+
+
 @jobs.command("list")
+@click.option("--state", "states", multiple=True, metavar="STATE",
+              help="Only these, as running,failed: waiting, ready, running, paused, blocked, "
+                   "succeeded, failed, cancelled.")
+@_filter_options
 @click.option("--all", "everything", is_flag=True, help="Also those over for long.")
+@click.option("--watch", "watching", is_flag=True,
+              help="Show it anew until Ctrl-C, what runs or failed first.")
+@click.option("--every", default="2s", show_default=True, metavar="TIME", help="How often then.")
 @queue_option
 @common_options
-def list_jobs(everything: bool, queue: str | None, configs: Path, as_json: bool) -> None:
-    """List jobs, newest last."""
-    found = [job for engine in all_queues(Show.open(configs), queue) for job in engine.jobs()]
-    found.sort(key=lambda job: job.submitted)
+def list_jobs(
+    states: tuple[str, ...], everything: bool, watching: bool, every: str, queue: str | None,
+    configs: Path, as_json: bool, **choice: str | None,
+) -> None:  # fmt: skip
+    """List jobs, newest last.
+
+    "left" is what is left of each step times what it took on average in this queue so far, on the
+    slots the job has now; empty where a step was never seen to end.
+    """
+    engines = list(all_queues(Show.open(configs), queue))
+    wanted = _filter(parse_states(states), choice)
+    if watching and as_json:
+        raise UsageError("--watch and --json exclude each other")
+    if watching:
+        watch(
+            lambda: _listing(by_urgency(_jobs_of(engines, wanted)), engines), parse_duration(every)
+        )
+        return
+    found = sorted(_jobs_of(engines, wanted), key=lambda job: job.submitted)
     if as_json:
         print_json([job.to_dict() for job in found])
         return
-    shown = found if everything else _recent(found)
-    _table(
-        ("job", "state", "prio", "tasks", "done", "submitted", "user", "why"),
-        [
-            (
-                job.name, job.state.value, str(job.priority), f"{job.done}/{job.total}",
-                f"{job.progress:.0%}", _when(job.submitted), job.user, job.reason,
-            )
-            for job in shown
-        ],
-    )  # fmt: skip
+    shown = found if everything or not wanted.empty else recent(found)
+    for line in _listing(shown, engines):
+        click.echo(line)
     if len(shown) < len(found):
         click.echo(f"{len(found) - len(shown)} older jobs that are over: --all shows them")
 
 
-def _recent(found: Sequence[JobStatus]) -> list[JobStatus]:
-    """Every job that is not over, and the last of those that are."""
-    last = {job.name for job in found[-_LISTED:]}
-    return [job for job in found if not job.state.over or job.name in last]
+def _jobs_of(engines: Sequence[Engine], wanted: Filter) -> list[JobStatus]:
+    return [job for engine in engines for job in engine.jobs() if wanted.lets(job)]
+
+
+def _listing(found: Sequence[JobStatus], engines: Sequence[Engine]) -> list[str]:
+    if any(job.state is JobState.RUNNING for job in found):
+        return listing(found, mean_durations(t for engine in engines for t in engine.totals()))
+    return listing(found, {})
 
 
 @jobs.command()
-@_of_one_job
-def show(job: str, queue: str | None, configs: Path, as_json: bool) -> None:
-    """Show one job with its steps and tasks."""
+@click.argument("job")
+@click.option("--all", "everything", is_flag=True, help="Every task, however many there are.")
+@queue_option
+@common_options
+def show(job: str, everything: bool, queue: str | None, configs: Path, as_json: bool) -> None:
+    """Show one job: steps, tasks, attempts, and the last lines of what failed."""
     found = _find(configs, job, queue)
     status = found.engine.status(found.job)
     if as_json:
         print_json(status.to_dict())
         return
-    click.echo(
-        f"{status.name}: {status.state.value}" + (f", {status.reason}" if status.reason else "")
-    )
-    click.echo(
-        f"queue {status.queue}, priority {status.priority}, {status.attempts} attempts, "
-        f"user {status.user}, submitted {_when(status.submitted)}"
-    )
-    for upstream in status.needs:
-        click.echo(f"after {upstream}")
-    _table(
-        ("task", "state", "what", "attempt", "time", "exit", "message"),
-        [
-            (
-                f"{task.step}/{task.index}", task.state.value,
-                " ".join(f"{key}={value}" for key, value in task.parameters.items()),
-                str(task.attempt or ""), _duration(task.started, task.ended),
-                "" if task.exit_code is None else str(task.exit_code), task.message,
-            )
-            for step in status.steps
-            for task in step.tasks
-        ],
-    )  # fmt: skip
+    for line in show_job(found.engine, status, everything=everything):
+        click.echo(line)
 
 
 @jobs.command()
 @click.argument("job")
 @click.argument("task", required=False)
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt. Default: the last.")
+@click.option("-f", "--follow", "following", is_flag=True,
+              help="Go on until TASK, or the job, is over; further attempts too.")
 @queue_option
 @common_options
 def logs(
-    job: str, task: str | None, attempt: int | None, queue: str | None, configs: Path,
-    as_json: bool,
+    job: str, task: str | None, attempt: int | None, following: bool, queue: str | None,
+    configs: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what TASK said; without TASK, what failed or runs, else the last one."""
     found = _find(configs, job, queue)
+    if following:
+        if as_json or attempt is not None:
+            raise UsageError("--follow excludes --json and --attempt")
+        follow(found.engine, found.job, _parse_task(task) if task else None)
+        return
     refs = [_parse_task(task)] if task else _interesting(found.engine.status(found.job))
     texts = [(str(ref), found.engine.log(found.job, ref, attempt=attempt)) for ref in refs]
     if as_json:
@@ -183,17 +228,36 @@ def priority(job: str, priority: int, queue: str | None, configs: Path, as_json:
 
 
 @jobs.command()
-@click.argument("job")
+@click.argument("job", required=False)
 @click.argument("tasks", nargs=-1, metavar="[TASK...]")
+@click.option("--failed", is_flag=True,
+              help="In place of JOB: every failed job, or those that the options below leave.")
+@_filter_options
 @queue_option
 @common_options
 def retry(
-    job: str, tasks: tuple[str, ...], queue: str | None, configs: Path, as_json: bool
-) -> None:
-    """Run failed and cancelled tasks again: all of them, or each TASK."""
-    found = _find(configs, job, queue)
-    count = found.engine.retry(found.job, [_parse_task(task) for task in tasks])
-    _tell(found, as_json, count=count, what="to run again")
+    job: str | None, tasks: tuple[str, ...], failed: bool, queue: str | None, configs: Path,
+    as_json: bool, **choice: str | None,
+) -> None:  # fmt: skip
+    """Run failed and cancelled tasks again: all of JOB, or each TASK, or of all failed jobs."""
+    if failed == (job is not None) or (not failed and any(choice.values())):
+        raise UsageError("name a JOB, or say --failed, perhaps with --kind, --shot … to choose")
+    if job is not None:
+        found = _find(configs, job, queue)
+        count = found.engine.retry(found.job, [_parse_task(task) for task in tasks])
+        _tell(found, as_json, count=count, what="to run again")
+        return
+    wanted, again = _filter(("failed",), choice), {}
+    for engine in all_queues(Show.open(configs), queue):
+        for status in engine.jobs():
+            if wanted.lets(status):
+                again[status.name] = engine.retry(status.name)
+    if as_json:
+        print_json([{"job": name, "count": count} for name, count in again.items()])
+        return
+    for name, count in again.items():
+        click.echo(f"{name}: {count} tasks to run again")
+    click.echo(f"{len(again)} failed jobs")
 
 
 @jobs.command()
@@ -241,29 +305,3 @@ def _tell(found: Found, as_json: bool, *, count: int | None = None, what: str = 
     changed = "" if count is None else f", {count} tasks {what}"
     reason = f", {status.reason}" if status.reason else ""
     click.echo(f"{status.name}: {status.state.value}{changed}{reason}")
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%m-%d %H:%M", time.localtime(seconds))
-
-
-def _duration(started: float | None, ended: float | None) -> str:
-    if started is None:
-        return ""
-    seconds = int((ended or time.time()) - started)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*head, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    console = Console()
-    console.print(table) if console.is_terminal else Console(width=200).print(table)

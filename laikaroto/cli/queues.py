@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 
 from laikaroto.errors import UsageError
-from laikaroto.farm.engine import Engine, JobStatus
+from laikaroto.farm.engine import Engine
 from laikaroto.farm.engines import open_engine
 from laikaroto.show import Show
 
@@ -63,16 +63,16 @@ def find_job(show: Show, text: str, queue: str | None) -> Found:
     Raises:
         UsageError: none or several.
     """
-    matches: list[tuple[Engine, JobStatus]] = []
+    matches: list[Found] = []
     for engine in all_queues(show, queue):
-        for job in engine.jobs():
-            if job.name == text:
-                return Found(engine, job.name)
-            if job.name.startswith(text) or job.name.endswith(text):
-                matches.append((engine, job))
+        for name in engine.names():
+            if name == text:
+                return Found(engine, name)
+            if name.startswith(text) or name.endswith(text):
+                matches.append(Found(engine, name))
     if len(matches) == 1:
-        return Found(matches[0][0], matches[0][1].name)
+        return matches[0]
     if not matches:
         raise UsageError(f"no job is called {text!r}; 'laikaroto jobs list --all' shows all")
-    names = ", ".join(job.name for _, job in matches[-5:])
+    names = ", ".join(found.job for found in matches[-5:])
     raise UsageError(f"{len(matches)} jobs are called {text!r}…: {names}; write more of the name")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from laikaroto.model.package import parse_source
 from laikaroto.show import Show, check_version
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_MANY = 20  # shots whose plates take a moment to look at
 _MOST_TRAINING_CPUS = 16  # more do not make a training of this size faster
 
 
@@ -49,6 +51,7 @@ def training_bundle(
     character: str,
     budget: str | None = None,
     init_from: str | None = None,
+    nodes: int | None = None,
     wishes: Wishes = Wishes(),
 ) -> Bundle:
     """The job that learns a character.
@@ -59,27 +62,29 @@ def training_bundle(
         budget: wall time of the training, as ``8h``; None for the character's own.
         init_from: version of the model to start from, ``current``, or either of another
             character: ``villain:current``.
+        nodes: hosts that train together; None for as many as the character's file says.
         wishes: how to queue it.
 
     Raises:
         UsageError: a name, time or version cannot be.
     """
-    show.character(character)
+    nodes = nodes or show.character(character).training.nodes
     if budget is not None:
         parse_duration(budget)
     if init_from is not None:
         parse_source(init_from, character)
-    cpus = min(open_queue(show, wishes.queue).cpus, _MOST_TRAINING_CPUS)
+    cpus = min(open_queue(show, wishes.queue).cpus_on(nodes), _MOST_TRAINING_CPUS)
     return _bundle(
         show,
         template="train_character",
         names=("train", character),
         parameters={
             "Character": character, "Budget": budget or "", "InitFrom": init_from or "",
-            "Cpus": cpus,
+            "Cpus": cpus, "Nodes": nodes,
         },
-        key=("train", character, budget or "", init_from or ""),
+        key=("train", character, budget or "", init_from or "", str(nodes)),
         wishes=wishes,
+        nodes={"train": "Nodes"},
     )  # fmt: skip
 
 
@@ -138,9 +143,11 @@ def _bundle(
     key: tuple[str, ...],
     wishes: Wishes,
     reads: tuple[str, ...] = (),
+    nodes: Mapping[str, str] | None = None,
 ) -> Bundle:
     queue = show.queue(pick_queue(show, wishes.queue))
-    name = new_job_name(*names)
+    kind, subject, *more = names
+    name = new_job_name(show.configs.show.name, subject, current_user(), kind, *more)
     run = str(show.work_folder(name))
     configs = str(show.configs.folder)
     derived = hashlib.sha256("\0".join((show.configs.show.name, *key)).encode()).hexdigest()
@@ -155,7 +162,7 @@ def _bundle(
             show=show.configs.show.name, user=current_user(), queue=queue.name,
             priority=queue.priority if wishes.priority is None else wishes.priority,
             attempts=queue.attempts, not_before=wishes.not_before, paused=wishes.paused,
-            needs=tuple(wishes.after),
+            needs=tuple(wishes.after), nodes=dict(nodes or {}), notify=queue.notify,
         ),
         reads=(configs, *reads),
         writes=(run,),
@@ -233,17 +240,19 @@ def _wishes(
 @click.option("--budget", metavar="TIME", help="Wall time of the training: 8h, 30m.")
 @click.option("--init-from", "init_from", metavar="V",
               help="Start from a model: v003, current, or OTHER:current of another character.")
+@click.option("--nodes", type=click.IntRange(1, 8), metavar="N",
+              help="Hosts that train together (Slurm). Default: the character's own, 1.")
 @_queueing_options
 @common_options
 def train(
-    character: str, budget: str | None, init_from: str | None, dry_run: bool,
+    character: str, budget: str | None, init_from: str | None, nodes: int | None, dry_run: bool,
     bundle_only: Path | None, wait: bool, configs: Path, as_json: bool, **wishes: Any,
 ) -> None:  # fmt: skip
     """Learn CHARACTER from its training shots; the new model is used if it is no worse."""
     show = Show.open(configs)
     chosen = _wishes(show, **wishes)
     bundle = training_bundle(
-        show, character=character, budget=budget, init_from=init_from, wishes=chosen
+        show, character=character, budget=budget, init_from=init_from, nodes=nodes, wishes=chosen
     )
     where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
     _send(open_queue(show, chosen.queue), [bundle], where)
@@ -268,14 +277,22 @@ def shot(
     if chosen.key is not None and len(shots) > 1:
         raise UsageError("--key names one job; submit the shots one by one")
     numbers = None if frames is None else parse_frames(frames)
-    bundles = [
-        shot_bundle(
-            show, shot=name, character=character, frames=numbers, model=model, wishes=chosen
-        )
-        for name in dict.fromkeys(shots)
-    ]
+    with _progress(list(dict.fromkeys(shots)), "plates") as names:
+        bundles = [
+            shot_bundle(
+                show, shot=name, character=character, frames=numbers, model=model, wishes=chosen
+            )
+            for name in names
+        ]
     where = _Where(dry_run=dry_run, bundle_only=bundle_only, wait=wait, as_json=as_json)
     _send(open_queue(show, chosen.queue), bundles, where)
+
+
+def _progress(items: list[str], label: str) -> AbstractContextManager[Iterable[str]]:
+    """The same items; on a terminal, and if there are many, with a bar."""
+    if len(items) < _MANY or not sys.stderr.isatty():
+        return nullcontext(items)
+    return click.progressbar(items, label=label, file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +317,7 @@ def _send(engine: Engine, bundles: Sequence[Bundle], where: _Where) -> None:
     if where.bundle_only is not None:
         _write_bundles(bundles, where.bundle_only.absolute(), as_json=as_json)
         return
-    sent = [engine.submit(bundle) for bundle in bundles]
+    sent = engine.submit_all(bundles)
     hint = engine.obstacle()
     if not as_json:
         for item in sent:

@@ -11,6 +11,8 @@ from laikaroto.cli.options import common_options, print_json
 
 if TYPE_CHECKING:
     from laikaroto.show import Show
+    from laikaroto.stopping import Stop
+    from laikaroto.training.meeting import Meeting
 
 
 @click.command()
@@ -40,14 +42,17 @@ def train(
 ) -> None:
     """Learn CHARACTER from its ground truth, and package the model.
 
-    Does in the foreground what 'submit train' does on the farm. Stopped or killed, it goes
-    on from its last checkpoint when it is started again, unless the ground truth has changed.
+    Does in the foreground what 'submit train' does on the farm. Stopped (Ctrl-C, SIGTERM), it
+    writes a checkpoint and ends with exit code 75; started again, it goes on from there, or
+    after a kill from its last checkpoint, unless the ground truth has changed.
     """
+    import signal
+
     from laikaroto.config import parse_duration
     from laikaroto.show import Show
+    from laikaroto.stopping import Stop, stoppable
     from laikaroto.training.meeting import Meeting
     from laikaroto.worker import character as steps
-    from laikaroto.worker.progress import foreground_report
     from laikaroto.worker.warm_start import find_source
 
     show = Show.open(configs)
@@ -57,10 +62,27 @@ def train(
         find_source(show, character, init_from)
     steps.gather(show, character)
     run = _open_run(show, character)
-    with foreground_report(f"prepare {character}", quiet=as_json) as report:
+    stop = Stop()
+    with stoppable(stop, (signal.SIGTERM, signal.SIGINT)):
+        version = _learn(
+            show, character, run, budget_s, init_from, Meeting(processes=processes), stop,
+            quiet=as_json,
+        )  # fmt: skip
+    _print_model(show, character, version, as_json=as_json)
+
+
+def _learn(
+    show: Show, character: str, run: Path, budget_s: float | None, init_from: str | None,
+    meeting: Meeting, stop: Stop, *, quiet: bool,
+) -> str:  # fmt: skip
+    """All steps of the job; the version of the model that was made."""
+    from laikaroto.worker import character as steps
+    from laikaroto.worker.progress import foreground_report
+
+    with foreground_report(f"prepare {character}", quiet=quiet) as report:
         if not (run / "dataset.json").is_file():
             steps.prepare(show, character=character, run=run, report=report)
-    with foreground_report(f"train {character}", quiet=as_json) as report:
+    with foreground_report(f"train {character}", quiet=quiet) as report:
         steps.train(
             show,
             character=character,
@@ -68,13 +90,15 @@ def train(
             init_from=init_from,
             run=run,
             report=report,
-            meeting=Meeting(processes=processes),
+            meeting=meeting,
+            stop=stop,
         )
-    with foreground_report(f"package {character}", quiet=as_json) as report:
+    stop.check()
+    with foreground_report(f"package {character}", quiet=quiet) as report:
         steps.evaluate(show, character=character, run=run, report=report)
         version = steps.package(show, character=character, run=run, report=report)
         steps.promote(show, character=character, run=run, report=report)
-    _print_model(show, character, version, as_json=as_json)
+    return version
 
 
 def _open_run(show: Show, character: str) -> Path:

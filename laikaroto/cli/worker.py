@@ -7,7 +7,6 @@ have no conditions.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any, TypeVar
 import click
 
 from laikaroto.config import parse_duration
-from laikaroto.errors import LaikarotoError, TryAgainError
+from laikaroto.errors import LaikarotoError
 from laikaroto.frames import parse_frames
 from laikaroto.show import Show
+from laikaroto.stopping import Stop, stoppable
 from laikaroto.worker.progress import Report, fail_line, task_report
 from laikaroto.worker.result import recorded
 
@@ -43,8 +43,9 @@ def _options(*names: str) -> Callable[[_F], _F]:
         "init_from": click.option("--init-from", "init_from", default=""),
         "processes": click.option("--processes", type=int, default=1),
         "nodes": click.option("--nodes", type=int, default=1, envvar="LAIKAROTO_NODES"),
-        "rank": click.option("--rank", type=int, default=0, envvar="LAIKAROTO_RANK"),
+        "rank": click.option("--rank", type=int, default=None, envvar="LAIKAROTO_RANK"),
         "rendezvous": click.option("--rendezvous", default="", envvar="LAIKAROTO_RENDEZVOUS"),
+        "address": click.option("--address", default="", envvar="LAIKAROTO_ADDRESS"),
     }
 
     def add(command: _F) -> _F:
@@ -61,32 +62,19 @@ def _frames(text: str) -> Sequence[int] | None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM end the step in order: temporary files go, exit 75 asks to be run again.
-
-    So a farm that cancels, preempts or nears a time limit gets its host back at once, and a
-    training goes on from its last checkpoint.
-    """
-
-    def stop(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: this is being obeyed
-        raise TryAgainError("told to stop by the farm; goes on from here when it is run again")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _task(
-    run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all"
-) -> Iterator[Report]:
-    """Everything around a step: its progress lines, its failure line, its result record."""
+    run: Path, step: str, frames: Sequence[int] | None = None, *, task: str = "all",
+    stop: Stop | None = None,
+) -> Iterator[Report]:  # fmt: skip
+    """Everything around a step: its progress lines, its failure line, its result record.
+
+    SIGTERM ends it in order: temporary files go, exit 75 asks to be run again. So a farm that
+    cancels, preempts or nears a time limit gets its host back; nothing that ``stop`` is careful
+    with is lost.
+    """
     task = f"{frames[0]}-{frames[-1]}" if frames else task
     try:
-        with _stoppable(), recorded(run, step=step, task=task):
+        with stoppable(stop or Stop()), recorded(run, step=step, task=task):
             yield task_report()
     except LaikarotoError as error:
         click.echo(fail_line(str(error)))
@@ -188,28 +176,32 @@ def prepare(configs: Path, run: Path, character: str) -> None:
 
 
 @worker.command()
-@_options("budget", "init_from", "processes", "nodes", "rank", "rendezvous")
+@_options("budget", "init_from", "processes", "nodes", "rank", "rendezvous", "address")
 def train(
     configs: Path, run: Path, character: str, budget: str, init_from: str, processes: int,
-    nodes: int, rank: int, rendezvous: str,
+    nodes: int, rank: int | None, rendezvous: str, address: str,
 ) -> None:  # fmt: skip
     """Train the network; goes on where a former attempt left off.
 
-    With --nodes, this is started once on each of them, with --rank 0, 1 … and the same
-    --rendezvous HOST:PORT, the host of rank 0; each runs --processes.
+    With --nodes, a farm starts this once on each of them, with --rank 0, 1 … and the same
+    --rendezvous: HOST:PORT, the host of rank 0, or a file that all see, in which rank 0 says where
+    it listens (under --address, or its host's name). Each runs --processes. Without rank and
+    rendezvous there is no other host, and the nodes are processes of this one.
     """
-    with _task(run, "train", task=f"node-{rank}" if rank else "all") as report:
-        from laikaroto.training.meeting import Meeting, parse_place
+    stop = Stop()
+    with _task(run, "train", task=f"node-{rank}" if rank else "all", stop=stop) as report:
+        from laikaroto.training.meeting import parse_meeting
         from laikaroto.worker import character as steps
 
+        meeting = parse_meeting(
+            rendezvous, nodes=nodes, rank=rank, processes=processes, address=address
+        )
+        if nodes > meeting.nodes:
+            click.echo(f"nobody named other hosts: {nodes} nodes are processes of this one")
         steps.train(
             Show.open(configs), character=character,
             budget_s=parse_duration(budget) if budget.strip() else None,
-            init_from=init_from or None, run=run, report=report,
-            meeting=Meeting(
-                nodes=nodes, node=rank, processes=processes,
-                place=parse_place(rendezvous) if rendezvous.strip() else None,
-            ),
+            init_from=init_from or None, run=run, report=report, stop=stop, meeting=meeting,
         )  # fmt: skip
 
 
@@ -217,13 +209,13 @@ def train(
 @_options("rendezvous", "rank")
 @click.option("--count", type=int, required=True)
 def train_helper(
-    configs: Path, run: Path, character: str, rendezvous: str, rank: int, count: int
+    configs: Path, run: Path, character: str, rendezvous: str, rank: int | None, count: int
 ) -> None:
     """Be one of the other processes of a training; the first one starts it."""
     from laikaroto.training.meeting import parse_place
     from laikaroto.worker import character as steps
 
-    steps.help_train(run=run, place=parse_place(rendezvous), rank=rank, count=count)
+    steps.help_train(run=run, place=parse_place(rendezvous), rank=rank or 0, count=count)
 
 
 @worker.command()

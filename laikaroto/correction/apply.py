@@ -25,7 +25,7 @@ from laikaroto.correction.standing import Standing, stand
 from laikaroto.correction.visibility import carry_visibility
 from laikaroto.errors import CorrectionError
 from laikaroto.shapes.records import FrameNote, Roto, Shape, ShapeFrame, TrackFrame
-from laikaroto.tracking.flags import error_limit, reasons_to_look
+from laikaroto.tracking.flags import error_limit, reasons_to_look, wanted_confidence
 from laikaroto.tracking.solve import confidence_of
 
 #: Below this share of the error explained, a drawing is left as the model made it.
@@ -363,7 +363,7 @@ def _notes(
             reasons_to_look(
                 open_ones,
                 limit_px=shot.limit_px,
-                min_confidence=review.min_confidence,
+                min_confidence=wanted_confidence(review, raw.provenance),
                 doubtful=[
                     name
                     for name in open_ones

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from laikaroto.character.artist_truth import meant_name
 from laikaroto.coords import FloatArray
 from laikaroto.correction.records import FileReference
 from laikaroto.errors import CorrectionError, UsageError
@@ -70,12 +71,15 @@ class Fitting:
 
     Attributes:
         names: the file's name to ours, for shapes and tracking points that were renamed.
+        table: the same for all files of the character, as ``truth import`` takes it: with or
+            without layers, None to leave one out. What the call says goes before it.
         ignore: names, of the file or ours, that are left as they are.
         offset: frames to add to the file's.
         rescale: the file was drawn on a smaller or larger copy of the plate.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
+    table: Mapping[str, str | None] = field(default_factory=dict)
     ignore: frozenset[str] = frozenset()
     offset: int = 0
     rescale: bool = False
@@ -268,12 +272,19 @@ def _renumbered(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
 
 
 def _named(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
-    faults: list[str] = []
+    there = {*incoming.shapes, *incoming.tracks}
+    faults = [
+        f"--map {theirs}={ours}: the file has no {theirs!r}; it has {', '.join(sorted(there))}"
+        for theirs, ours in fitting.names.items()
+        if theirs not in there
+    ]
     shapes: dict[str, IncomingShape] = {}
     tracks: dict[str, Mapping[int, TrackFrame]] = {}
     for name, shape in incoming.shapes.items():
-        ours = _ours(name, base.shapes, fitting)
+        ours = _ours(name, fitting)
         if ours is None:
+            continue
+        if ours not in base.shapes:
             faults += _stranger("shape", name, base.shapes, incoming.shapes, fitting)
         elif ours in shapes:
             faults.append(f"shape {name!r}: {ours!r} is in the file twice; leave one out, or "
@@ -282,9 +293,14 @@ def _named(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
             shapes[ours] = shape
             faults += _other_form(ours, shape, base)
     for name, track in incoming.tracks.items():
-        ours = _ours(name, base.tracks, fitting)
+        ours = _ours(name, fitting)
         if ours is None:
+            continue
+        if ours not in base.tracks:
             faults += _stranger("tracking point", name, base.tracks, incoming.tracks, fitting)
+        elif ours in tracks:
+            faults.append(f"tracking point {name!r}: {ours!r} is in the file twice; leave one "
+                          f"out, or say --ignore {name}")  # fmt: skip
         else:
             tracks[ours] = track
     if faults:
@@ -305,26 +321,42 @@ def _named(incoming: Incoming, base: Roto, fitting: Fitting) -> Incoming:
     )
 
 
-def _ours(name: str, known: Collection[str], fitting: Fitting) -> str | None:
-    """Our name of a shape of the file: as told, the same, or the same below its layers."""
+def _ours(name: str, fitting: Fitting) -> str | None:
+    """Our name of a shape or point of the file: as told, or as the character's table has it.
+
+    None: it is to be left out.
+    """
     if name in fitting.names:
         return fitting.names[name]
-    if name in known:
-        return name
-    last = name.rpartition("/")[2]
-    return last if last in known else None
+    if name in fitting.ignore or name.rpartition("/")[2] in fitting.ignore:
+        return None
+    return meant_name(name, fitting.table)
 
 
 def _stranger(
     kind: str, name: str, known: Collection[str], there: Collection[str], fitting: Fitting
 ) -> list[str]:
-    if name in fitting.ignore or name.rpartition("/")[2] in fitting.ignore:
-        return []
+    ours = _ours(name, fitting)
+    last = name.rpartition("/")[2]
+    if name in fitting.names:
+        return [
+            f"--map {name}={ours}: {ours!r} is no {kind} of this character; those are "
+            f"{', '.join(sorted(known)) or 'none'}"
+        ]
+    if ours != last:
+        return [
+            f"{kind} {name!r} is {ours!r} by 'names' of the character's file, and there is no "
+            f"such {kind}; mend the table, or say --map {name}=NAME"
+        ]
     lower = {n.lower(): n for n in known if n not in there}
-    last = name.rpartition("/")[2].lower()
-    close = [lower[n] for n in difflib.get_close_matches(last, lower, n=1, cutoff=0.6)]
-    close += [ours for n, ours in lower.items() if not close and last.startswith(n)]
-    hint = f"; if it is {close[0]!r}, say --map {name}={close[0]}" if close else ""
+    close = [lower[n] for n in difflib.get_close_matches(last.lower(), lower, n=1, cutoff=0.6)]
+    close += [o for n, o in lower.items() if not close and last.lower().startswith(n)]
+    hint = ""
+    if close:
+        hint = (
+            f"; if it is {close[0]!r}, say --map {name}={close[0]}, or write "
+            f"'names: {{{name}: {close[0]}}}' into the character's file for good"
+        )
     return [
         f"{kind} {name!r} is not one of this character{hint}. Added ones have no place in the "
         f"template: leave it out with --ignore {name}"

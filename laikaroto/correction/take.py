@@ -7,7 +7,7 @@ Whatever is not certain stops here with what to say about it; nothing is guessed
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from laikaroto.coords import FloatArray
@@ -101,17 +101,18 @@ def take_file(show: Show, *, shot: str, character: str, file: Path, call: Call) 
             f"shot {shot!r}, character {character!r}: nothing is published in {parent}; run "
             f"'laikaroto infer {shot} --character {character}' first"
         )
+    fitting = replace(call.fitting, table=show.character(character).names)
     newest = read_roto(parent / known[-1] / "roto.json")
     incoming = read_incoming(file, newest, format_name=call.format_name)
     told = _told_version(known, incoming, call, shot=shot, character=character)
     if told is None:
-        placed = fit(incoming, newest, call.fitting)
+        placed = fit(incoming, newest, fitting)
         version, how = _compared_version(parent, known, placed, call)
     else:
         version, how = told
     data = (parent / version / "roto.json").read_bytes()
     base = parse_roto(data, origin=str(parent / version / "roto.json"))
-    incoming = fit(incoming, base, call.fitting)
+    incoming = fit(incoming, base, fitting)
     changes = find_changes(
         incoming,
         base,

@@ -153,32 +153,44 @@ def open_log(path: Path, title: str) -> logging.Handler:
 
     The file is readable for its owner only; secrets of the environment are masked.
     """
-    from openjd.sessions import LOG
-
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY))
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.setFormatter(_Masking(secret_values()))
+    send_log(handler, "%(asctime)s %(message)s")
+    say(title)
+    return handler
+
+
+def send_log(handler: logging.Handler, form: str) -> None:
+    """Give a handler what OpenJD and the payload say, secrets of the environment masked."""
+    from openjd.sessions import LOG
+
+    handler.setFormatter(_Masking(secret_values(), form))
     handler.addFilter(_readable)
     LOG.addHandler(handler)
     LOG.setLevel(logging.INFO)
     LOG.propagate = False
-    LOG.info("%s", title)
-    return handler
+
+
+def say(line: str) -> None:
+    """Add a line of our own to the log."""
+    from openjd.sessions import LOG
+
+    LOG.info("%s", line)
 
 
 def close_log(handler: logging.Handler, last: str) -> None:
     """End a log with one more line."""
     from openjd.sessions import LOG
 
-    LOG.info("%s", last)
+    say(last)
     LOG.removeHandler(handler)
     handler.close()
 
 
 class _Masking(logging.Formatter):
-    def __init__(self, secrets: tuple[str, ...]) -> None:
-        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+    def __init__(self, secrets: tuple[str, ...], form: str) -> None:
+        super().__init__(form, "%H:%M:%S")
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:

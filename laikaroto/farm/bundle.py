@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -29,14 +30,21 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from laikaroto.bundled import bundled
-from laikaroto.config import Strict, check_name, describe_faults
+from laikaroto.config import NotifySettings, Strict, check_name, describe_faults
 from laikaroto.errors import ConfigError, UsageError, write_failure
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look like others
+_LETTERS = 6
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml is eight times as fast
+_LONGEST = 64
 
 
 class JobSettings(Strict):
-    """laikaroto.yaml of a bundle."""
+    """laikaroto.yaml of a bundle.
+
+    nodes: steps whose task several hosts work at together -> the job parameter that says how
+    many. ``farm.nodes`` says what such a task finds.
+    """
 
     name: str
     key: Annotated[str, Field(min_length=1, max_length=400)]
@@ -49,6 +57,8 @@ class JobSettings(Strict):
     not_before: float | None = None
     paused: bool = False
     needs: tuple[str, ...] = ()
+    nodes: dict[str, str] = {}
+    notify: NotifySettings | None = None
 
     @field_validator("name", "kind", "queue")
     @classmethod
@@ -93,10 +103,20 @@ class Bundle:
         }
 
 
-def new_job_name(*parts: str) -> str:
-    """A name that no other job has: ``shot-ta01-hero-k3x9qa``, 64 characters at most."""
-    ending = "".join(secrets.choice(_ALPHABET) for _ in range(6))
-    return check_name(f"{'-'.join(parts)[:57]}-{ending}", "job")
+def new_job_name(show: str, subject: str, user: str, kind: str, *more: str) -> str:
+    """A name that no other job has, as wranglers read it: ``show-shot-user_type``.
+
+    ``ev-ev100-anna_shot-hero-k3x9qa``: show, shot (or character, of a training), who, what, and
+    six letters of its own. 64 characters at most: the longest parts are cut.
+    """
+    who = re.sub("[^A-Za-z0-9]", "", user) or "user"
+    parts = [show, subject, who, *(part for part in (kind, *more) if part)]
+    room = _LONGEST - _LETTERS - len(parts)  # each part is followed by '-' or '_'
+    while sum(map(len, parts)) > room:
+        longest = max(range(len(parts)), key=lambda i: len(parts[i]))
+        parts[longest] = parts[longest][:-1]
+    ending = "".join(secrets.choice(_ALPHABET) for _ in range(_LETTERS))
+    return check_name(f"{'-'.join(parts[:3])}_{'-'.join(parts[3:])}-{ending}", "job")
 
 
 def job_template(name: str) -> str:
@@ -104,12 +124,13 @@ def job_template(name: str) -> str:
     return (bundled("jobs") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def write_bundle(bundle: Bundle, folder: Path) -> Path:
+def write_bundle(bundle: Bundle, folder: Path, *, flush: bool = True) -> Path:
     """Write a bundle as a new folder, all of it or nothing.
 
     Args:
         bundle: what to write.
         folder: must not exist; its parent is created.
+        flush: wait until the disk has it. Who writes many calls ``os.sync`` once instead.
 
     Raises:
         UsageError: the folder exists.
@@ -123,8 +144,9 @@ def write_bundle(bundle: Bundle, folder: Path) -> Path:
         for name, text in bundle.files().items():
             with (hidden / name).open("w", encoding="utf-8") as stream:
                 stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
+                if flush:
+                    stream.flush()
+                    os.fsync(stream.fileno())
         hidden.rename(folder)
     except OSError as error:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -197,7 +219,7 @@ def _values(path: Path) -> dict[str, str | int | float]:
 
 
 def _dump(data: Any) -> str:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return yaml.dump(data, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
 
 
 def _text(path: Path) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -69,8 +69,28 @@ class TaskRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStatus:
+    """One attempt at a task. ``outcome`` is '' while it runs, else as of ``farm.outcome``."""
+
+    number: int
+    host: str
+    started: float
+    ended: float | None
+    outcome: str
+    exit_code: int | None
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus:
-    """One task. Times are seconds since 1970; ``exit_code`` is negative for a signal."""
+    """One task. Times are seconds since 1970; ``exit_code`` is negative for a signal.
+
+    ``attempts`` are all that were made, oldest first, where the farm keeps them.
+    """
 
     step: str
     index: int
@@ -83,6 +103,7 @@ class TaskStatus:
     exit_code: int | None
     progress: float | None
     message: str
+    attempts: tuple[AttemptStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -91,6 +112,7 @@ class TaskStatus:
             "parameters": dict(self.parameters), "attempt": self.attempt, "host": self.host,
             "started": self.started, "ended": self.ended, "exit_code": self.exit_code,
             "progress": self.progress, "message": self.message,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
         }  # fmt: skip
 
 
@@ -124,6 +146,21 @@ class StepStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeStatus:
+    """Word of an end of a job. ``state``: ``waiting`` (to be sent, again), ``sent``, ``failed``."""
+
+    end: str
+    channel: str
+    state: str
+    tries: int
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobStatus:
     """One job. ``reason`` says in words why it waits, failed or cannot go on."""
 
@@ -143,6 +180,7 @@ class JobStatus:
     needs: tuple[str, ...] = ()
     steps: tuple[StepStatus, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notices: tuple[NoticeStatus, ...] = ()
 
     @property
     def total(self) -> int:
@@ -173,7 +211,36 @@ class JobStatus:
             "needs": list(self.needs), "done": self.done, "total": self.total,
             "progress": self.progress, "parameters": dict(self.parameters),
             "steps": [step.to_dict() for step in self.steps],
+            "notices": [notice.to_dict() for notice in self.notices],
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a farm can do at once and what of it is busy; None where it does not say.
+
+    ``runs``: it starts tasks. ``slots``: tasks, or CPUs, that it has room for together.
+    """
+
+    runs: bool
+    slots: int | None = None
+    busy: int | None = None
+    text: str = ""
+    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """Ended attempts at one step of one kind of job: how many ended so, and how long they ran.
+
+    ``result``: ``succeeded``, ``failed`` (any other exit code), or another outcome.
+    """
+
+    kind: str
+    step: str
+    result: str
+    number: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +270,10 @@ class Engine(ABC):
     def cpus(self) -> int:
         """CPUs that one task may use at most; jobs that can use them all ask for so many."""
 
+    def cpus_on(self, nodes: int) -> int:
+        """CPUs that a task may use on each of several hosts that work at it together."""
+        return self.cpus
+
     @abstractmethod
     def submit(self, bundle: Bundle) -> Submitted:
         """Queue a job; the engine writes and keeps the bundle.
@@ -216,13 +287,30 @@ class Engine(ABC):
                 job).
         """
 
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """Queue many jobs, in this order; as ``submit``, but faster where the farm allows it.
+
+        Raises:
+            LaikarotoError: as of ``submit``; jobs before the one at fault may have been queued.
+                Submitting the same again queues the rest only.
+        """
+        return tuple(self.submit(bundle) for bundle in bundles)
+
     @abstractmethod
     def jobs(self) -> tuple[JobStatus, ...]:
         """All jobs, oldest first, with counts for each step but without their tasks."""
 
+    def names(self) -> tuple[str, ...]:
+        """Names of all jobs; quicker than ``jobs`` where the farm allows it."""
+        return tuple(job.name for job in self.jobs())
+
     @abstractmethod
     def status(self, job: str) -> JobStatus:
         """One job with all its tasks."""
+
+    def statuses(self, jobs: Sequence[str]) -> tuple[JobStatus, ...]:
+        """Several jobs with all their tasks, in this order; one look where the farm allows it."""
+        return tuple(self.status(job) for job in jobs)
 
     @abstractmethod
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
@@ -269,6 +357,46 @@ class Engine(ABC):
     def skip(self, job: str, tasks: Sequence[TaskRef]) -> int:
         """Go on as if these tasks had succeeded ("eat"); a running one is killed first."""
 
+    def purge(self, jobs: Sequence[str], *, before: float) -> Mapping[str, str]:
+        """Take ended jobs out of the books; what is left of them is in ``places.purged_folder``.
+
+        Args:
+            jobs: names; one that needs another comes before it.
+            before: only those that ended before this time, seconds since 1970.
+
+        Returns:
+            Jobs that were kept, and why: active, needed by one that was kept, or too young.
+
+        Raises:
+            FarmError: the books of this queue are not ours alone.
+        """
+        raise FarmError(
+            f"queue {self.name!r}: only queues of the local engine can be purged. The farm keeps "
+            f"its own books of this one; a job's folder in {self.state / 'jobs'}, if there is "
+            "one, may be removed once 'jobs show' says that the job is over"
+        )
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """File that what a task prints is written to, for those who follow it.
+
+        Args:
+            status: of the job, with its tasks.
+            task: with its index.
+            attempt: which one; None for the last.
+
+        Raises:
+            FarmError: there is no such task or attempt, or this farm keeps logs elsewhere.
+        """
+        raise FarmError(f"queue {self.name!r}: logs of this farm cannot be followed")
+
+    def load(self) -> Load:
+        """Whether the farm runs, and how busy it is."""
+        obstacle = self.obstacle()
+        return Load(runs=not obstacle, text=obstacle)
+
+    def totals(self) -> tuple[Total, ...]:
+        """How attempts have ended so far, and how long they took; empty where nobody counts."""
+        return ()
+
     def obstacle(self) -> str:
         """What a person has to do before any job of this queue can run; '' if nothing."""
         return ""
@@ -303,13 +431,20 @@ class Engine(ABC):
             FarmError: the time is up.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
+        found: dict[str, JobStatus] = {}
         while True:
-            found = tuple(self.status(job) for job in jobs)
-            for status in found:
+            left = [job for job in jobs if job not in found or not found[job].state.over]
+            for status in self.statuses(left):
+                found[status.name] = status
                 watch(status)
-            if all(status.state.over for status in found):
-                return found
+            slow = [found[job] for job in left if not found[job].state.over]
+            if not slow and len(left) < len(found):  # a blocked one may have been freed since
+                found.update((status.name, status) for status in self.statuses(jobs))
+                slow = [status for status in found.values() if not status.state.over]
+            if not slow:
+                return tuple(found[job] for job in jobs)
             if end is not None and time.monotonic() > end:
-                slow = ", ".join(f"{s.name} ({s.state.value})" for s in found if not s.state.over)
-                raise FarmError(f"not over after {timeout_s:g} s: {slow}")
+                listed = ", ".join(f"{status.name} ({status.state.value})" for status in slow[:10])
+                many = f"{len(slow)} jobs, such as " if len(slow) > 10 else ""
+                raise FarmError(f"not over after {timeout_s:g} s: {many}{listed}")
             time.sleep(poll_s)

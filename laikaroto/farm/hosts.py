@@ -8,14 +8,16 @@ from laikaroto.farm.plan import Requirements
 
 
 def lacking(
-    hosts: Sequence[tuple[int, int]], wanted: Requirements, *, threads: int
-) -> list[str]:
+    hosts: Sequence[tuple[int, int]], wanted: Requirements, *, threads: int,
+    most_nodes: int | None = 1,
+) -> list[str]:  # fmt: skip
     """What a step asks for that no host has, in words; empty if one can run it.
 
     Args:
         hosts: CPUs and memory in MiB of each.
         wanted: what the step asks for.
         threads: CPUs every task of the queue gets at least.
+        most_nodes: hosts a task may have at once; None for all.
     """
     faults = list(wanted.impossible)
     cpus = max(wanted.cpus or 0, threads)
@@ -25,8 +27,15 @@ def lacking(
         faults.append(f"{cpus} CPUs (the largest host has {most_cpus})")
     if wanted.memory_mib > most_memory:
         faults.append(f"{wanted.memory_mib} MiB memory (the largest host has {most_memory})")
-    if not faults and not any(c >= cpus and m >= wanted.memory_mib for c, m in hosts):
+    fit = sum(c >= cpus and m >= wanted.memory_mib for c, m in hosts)
+    if not faults and fit == 0:
         faults.append(f"{cpus} CPUs and {wanted.memory_mib} MiB memory on one host")
+    most = fit if most_nodes is None else min(fit, most_nodes)
+    if not faults and wanted.nodes > most:
+        faults.append(
+            f"{wanted.nodes} hosts at once with {cpus} CPUs and {wanted.memory_mib} MiB memory "
+            f"(a job may have {most} such hosts); submit it with fewer --nodes"
+        )
     return faults
 
 

@@ -10,7 +10,13 @@ from laikaroto.farm.places import log_file
 
 
 def read_log(state: Path, status: JobStatus, task: TaskRef, attempt: int | None) -> str:
-    """What a task printed.
+    """What a task printed; arguments and errors as of ``find_log``."""
+    path = find_log(state, status, task, attempt)
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def find_log(state: Path, status: JobStatus, task: TaskRef, attempt: int | None) -> Path:
+    """The file with what a task printed.
 
     Args:
         state: the queue's state folder.
@@ -34,10 +40,9 @@ def read_log(state: Path, status: JobStatus, task: TaskRef, attempt: int | None)
         )
     number = found[0].attempt if attempt is None else attempt
     path = log_file(state, job, task.step, found[0].index, number)
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise FarmError(
             f"job {job!r}: task {task} has no log of attempt {number}; "
             f"it was started {found[0].attempt} times"
-        ) from error
+        )
+    return path

@@ -18,6 +18,13 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
 
 
+def result_of(outcome: Outcome, exit_code: int | None) -> str:
+    """How an attempt is counted: ``succeeded``, ``failed``, or as its outcome says."""
+    if outcome is not Outcome.EXITED:
+        return outcome.value
+    return "succeeded" if exit_code == 0 else "failed"
+
+
 def may_succeed_later(outcome: Outcome, exit_code: int | None) -> bool:
     """Whether the same task may succeed when run again.
 

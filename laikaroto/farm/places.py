@@ -38,6 +38,11 @@ def bundle_folder(state: Path, job: str) -> Path:
     return job_folder(state, job) / "bundle"
 
 
+def purged_folder(state: Path, job: str = "") -> Path:
+    """Jobs that are out of the books and wait for their folders to be removed."""
+    return state / "purged" / job if job else state / "purged"
+
+
 def log_file(state: Path, job: str, step: str, index: int, attempt: int) -> Path:
     """What one attempt printed; every attempt has its own."""
     return job_folder(state, job) / "logs" / step / f"{index:05d}.{attempt}.log"

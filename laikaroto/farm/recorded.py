@@ -8,12 +8,14 @@ in line with it, as often as one likes; what tasks did is read from their record
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -21,12 +23,20 @@ from typing import Generic, TypeVar
 from laikaroto.config import QueueConfig, parse_duration
 from laikaroto.errors import FarmError, LaikarotoError, TryAgainError, write_failure
 from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
-from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState
+from laikaroto.farm.ending import (
+    notices_due,
+    notices_of,
+    over_by_records,
+    tell_end,
+    tell_own_end,
+)
+from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState, Total
 from laikaroto.farm.judging import Upstream, judge_job
-from laikaroto.farm.logs import read_log
+from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.places import job_folder, make_state_folder
-from laikaroto.farm.plan import JobPlan, Requirements, plan_job, refuse_environments
+from laikaroto.farm.plan import JobOutline, Planner, Requirements
 from laikaroto.farm.records import read_json, replace_file
+from laikaroto.farm.seen import Seen, stamp_of
 from laikaroto.farm.steering import (
     Steering,
     locked,
@@ -36,10 +46,11 @@ from laikaroto.farm.steering import (
     write_card,
     write_steering,
 )
-from laikaroto.farm.view import JobView, Key
+from laikaroto.farm.view import JobView, Key, related
 
 _VERIFY_ROUNDS = 3
 _MEND_EVERY_S = 60.0
+_AT_ONCE = 200  # jobs whose locks are held together; a process may have 1,024 files open
 V = TypeVar("V", bound=JobView)
 
 
@@ -51,6 +62,9 @@ class RecordedEngine(Engine, Generic[V]):
 
     poll_s: float
     """Least time between looks while waiting, in seconds: every look asks the farm."""
+
+    hands: int = 1
+    """Jobs that may be given to the farm at the same time, by threads."""
 
     def __init__(self, queue: QueueConfig, state: Path) -> None:
         """Nothing is asked or opened before it is used.
@@ -132,42 +146,70 @@ class RecordedEngine(Engine, Generic[V]):
             TryAgainError: the farm cannot be reached. What was submitted stays; submitting
                 the same again goes on with it.
         """
+        return self.submit_all([bundle])[0]
+
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """See ``Engine.submit_all``. If one job is refused, no new one of the call stays.
+
+        Raises:
+            TryAgainError: as of ``submit``.
+        """
+        planner = Planner()
+        planned = [(bundle, self._plan(bundle, planner)) for bundle in bundles]
+        make_state_folder(self.state)
+        sent: list[Submitted] = []
+        with locked(self.state / "lock"):
+            active = self._active_with_keys([bundle.settings.key for bundle in bundles])
+            try:
+                for bundle, plan in planned:
+                    sent.append(self._write_down(bundle, plan, active, flush=len(planned) == 1))
+            except LaikarotoError:
+                self._withdraw([item.job for item in sent if not item.existing])
+                raise
+            if len(planned) > 1:
+                os.sync()  # once for all files
+        self._bring_in(sent)
+        return tuple(sent)
+
+    def _write_down(
+        self, bundle: Bundle, plan: JobOutline, active: dict[str, str], *, flush: bool
+    ) -> Submitted:
+        """Make a job unless one with its key is ``active``; then it is."""
         name, key = bundle.settings.name, bundle.settings.key
-        plan = plan_job(bundle, where=f"job {name}")
-        refuse_environments(plan, where=f"job {name}")
+        if key in active:
+            return Submitted(job=active[key], existing=True)
+        self._make_job(bundle, plan, flush=flush)
+        replace_file(self._key_file(key), {"job": name}, flush=flush)
+        active[key] = name
+        return Submitted(job=name, existing=False)
+
+    def _plan(self, bundle: Bundle, planner: Planner) -> JobOutline:
+        name = bundle.settings.name
+        plan = planner.outline(bundle, where=f"job {name}")
         for other in bundle.settings.needs:
             read_card(self.state, other, queue=self.name)
         self._check_place(bundle)
         for step in plan.steps:
             if why := self._refusal(step.name, step.requirements):
                 raise FarmError(f"job {name}: {why}")
-        make_state_folder(self.state)
-        with locked(self.state / "lock"):
-            if active := self._active_with_key(key):
-                existing = True
-                name = active
-            else:
-                existing = False
-                self._make_job(bundle, plan)
-                replace_file(self._key_file(key), {"job": name})
-        self._bring_in(name, undo=not existing)
-        return Submitted(job=name, existing=existing)
+        return plan
 
-    def _make_job(self, bundle: Bundle, plan: JobPlan) -> None:
+    def _make_job(self, bundle: Bundle, plan: JobOutline, *, flush: bool) -> None:
         """Write the job's folder, whole or not at all."""
         name = bundle.settings.name
         hidden = self.state / "jobs" / f".{name}.{secrets.token_hex(4)}"
         try:
-            write_bundle(bundle, hidden / "bundle")
+            write_bundle(bundle, hidden / "bundle", flush=flush)
             card = new_card(
                 bundle, plan, digest=bundle_digest(hidden / "bundle"), threads=self.threads,
                 timeout_s=parse_duration(self._queue.task_timeout),
                 stop_before_s=self._stop_before_s(),
             )  # fmt: skip
-            write_card(hidden, card)
+            write_card(hidden, card, flush=flush)
             write_steering(
-                hidden, Steering(priority=bundle.settings.priority, paused=bundle.settings.paused)
-            )
+                hidden, Steering(priority=bundle.settings.priority, paused=bundle.settings.paused),
+                flush=flush,
+            )  # fmt: skip
             hidden.rename(job_folder(self.state, name))
             for other in bundle.settings.needs:
                 marker = job_folder(self.state, other) / "dependents" / name
@@ -178,44 +220,80 @@ class RecordedEngine(Engine, Generic[V]):
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
 
-    def _bring_in(self, name: str, *, undo: bool) -> None:
-        """Submit a job, and look whether the farm really has it."""
+    def _bring_in(self, sent: Sequence[Submitted]) -> None:
+        """Submit jobs, and look whether the farm really has them."""
+        left = list(dict.fromkeys(item.job for item in sent))
+        listed = left[0] + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         try:
             for _ in range(_VERIFY_ROUNDS):
-                if not self._reconcile(name):
+                if not (left := list(self._reconcile_all(left))):
                     return
         except TryAgainError as error:
             raise TryAgainError(
-                f"{error}. Job {name} is written down; submit the same again, or run 'laikaroto "
+                f"{error}. Job {listed} is written down; submit the same again, or run 'laikaroto "
                 f"farm verify --queue {self.name}', to go on with it"
             ) from error
         except LaikarotoError:
-            if undo:
-                self._withdraw(name)
+            self._withdraw([item.job for item in sent if not item.existing])
             raise
         raise TryAgainError(
-            f"{self.farm} acknowledges job {name} and forgets it again; see its log, then run "
-            f"'laikaroto farm verify --queue {self.name}'"
+            f"{self.farm} acknowledges {len(left)} jobs, such as {left[0]}, and forgets them "
+            f"again; see its log, then run 'laikaroto farm verify --queue {self.name}'"
         )
 
-    def _withdraw(self, name: str) -> None:
-        """The farm refused a part of a new job: nothing of it stays."""
+    def _reconcile_all(self, names: Sequence[str]) -> dict[str, int]:
+        """Bring the farm in line with jobs, several at once, those that others need first.
+
+        The farm is asked once for many, because that is what takes the time.
+
+        Returns:
+            How many tasks of which jobs were given to the farm; no others.
+        """
+        given: dict[str, int] = {}
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            with ExitStack() as held:
+                for name in sorted(part):  # two clients take them in the same order
+                    held.enter_context(locked(job_folder(self.state, name) / "lock"))
+                pool = held.enter_context(ThreadPoolExecutor(self.hands))
+                views = self._views(part)
+
+                def bring(name: str, views: Mapping[str, V] = views) -> int:
+                    return self._reconcile_view(related(views, name), name, rewire=False)
+
+                free = [name for name in part if not views[name].card.settings.needs]
+                given.update(zip(free, pool.map(bring, free), strict=True))
+                given.update((name, bring(name)) for name in part if name not in given)
+        return {name: number for name, number in given.items() if number}
+
+    def _withdraw(self, names: Sequence[str]) -> None:
+        """The farm refused a part of new jobs: nothing of them stays."""
         try:
-            self._end(self._views([name])[name])
+            views = self._views(names)
+            for name in names:
+                self._end(views[name])
         except LaikarotoError:
             pass  # the reason for this is being raised
-        shutil.rmtree(job_folder(self.state, name), ignore_errors=True)
+        for name in names:
+            shutil.rmtree(job_folder(self.state, name), ignore_errors=True)
 
     def _key_file(self, key: str) -> Path:
         return self.state / "keys" / hashlib.sha256(key.encode()).hexdigest()
 
-    def _active_with_key(self, key: str) -> str | None:
-        try:
-            name = str(read_json(self._key_file(key))["job"])
-            status = self.status(name)
-        except (FileNotFoundError, FarmError):
-            return None
-        return name if not status.state.over or status.state is JobState.BLOCKED else None
+    def _active_with_keys(self, keys: Sequence[str]) -> dict[str, str]:
+        """Names of the active jobs among those that were submitted with these keys."""
+        known: dict[str, str] = {}
+        for key in keys:
+            with suppress(FileNotFoundError):
+                name = str(read_json(self._key_file(key))["job"])
+                if job_folder(self.state, name).is_dir():
+                    known[key] = name
+        found = {status.name: status.state for status in self.statuses(list(known.values()))}
+        return {
+            key: name
+            for key, name in known.items()
+            if not found[name].over or found[name] is JobState.BLOCKED
+        }
 
     # ---- looking --------------------------------------------------------------------------
 
@@ -223,26 +301,50 @@ class RecordedEngine(Engine, Generic[V]):
         read_card(self.state, job, queue=self.name)  # before the farm is asked: there may be none
         return self._views([job])
 
-    def _names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
+        """See ``Engine.names``."""
         try:
-            entries = sorted((self.state / "jobs").iterdir())
+            found = sorted(os.listdir(self.state / "jobs"))
         except FileNotFoundError:
-            return []
-        return [path.name for path in entries if not path.name.startswith(".")]
+            return ()
+        return tuple(name for name in found if not name.startswith("."))
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
-        names = self._names()
-        if not names:
+        if not (names := self.names()):
             return ()
-        views = self._views(names)
-        known: dict[str, JobStatus] = {}
-        found = [self._status(views, name, known, with_tasks=False) for name in names]
+        seen = Seen(self.state)
+        seen.forget_all_but(names)
+        found = [status for name in names if (status := seen.status(name)) is not None]
+        known = {status.name for status in found}
+        rest = {name: stamp_of(self.state, name) for name in names if name not in known}
+        views = self._views(list(rest))
+        done: dict[str, JobStatus] = {}
+        for name, stamp in rest.items():
+            status = self._status(views, name, done, with_tasks=False)
+            found.append(status)
+            if status.state.over and status.state is over_by_records(views[name]):
+                seen.remember(status, views[name].attempts, stamp)
+        seen.write()
         return tuple(sorted(found, key=lambda status: status.submitted))
+
+    def totals(self) -> tuple[Total, ...]:
+        """See ``Engine.totals``; attempts of jobs that are over."""
+        return Seen(self.state).totals()
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
-        return self._status(self._look(job), job, {}, with_tasks=True)
+        return self.statuses([job])[0]
+
+    def statuses(self, jobs: Sequence[str]) -> tuple[JobStatus, ...]:
+        """See ``Engine.statuses``."""
+        if not jobs:
+            return ()
+        for job in jobs:
+            read_card(self.state, job, queue=self.name)  # before the farm is asked
+        views = self._views(jobs)
+        found = (self._status(views, job, {}, with_tasks=True) for job in jobs)
+        return tuple(replace(s, notices=notices_of(self.state, s.name)) for s in found)
 
     def _status(
         self, views: Mapping[str, V], name: str, known: dict[str, JobStatus], *,
@@ -278,6 +380,10 @@ class RecordedEngine(Engine, Generic[V]):
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
         return read_log(self.state, self.status(job), task, attempt)
+
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """See ``Engine.log_file``."""
+        return find_log(self.state, status, task, attempt)
 
     def wait(
         self,
@@ -331,8 +437,11 @@ class RecordedEngine(Engine, Generic[V]):
 
     def verify(self) -> int:
         """See ``Engine.verify``."""
-        active = [status for status in self.jobs() if not status.state.over]
-        return sum(self._reconcile(status.name) for status in active)
+        found = self.jobs()
+        for status in self.statuses([s.name for s in found if notices_due(self.state, s)]):
+            tell_end(self.state, status)
+        active = [status.name for status in found if not status.state.over]
+        return sum(self._reconcile_all(active).values())
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""
@@ -347,6 +456,7 @@ class RecordedEngine(Engine, Generic[V]):
             ]  # fmt: skip
             self._write(view, view.steering.with_cancelled(left))
             self._end(view)
+        tell_own_end(self.state, job)  # nobody else does if nothing of it runs
 
     def pause(self, job: str) -> None:
         """See ``Engine.pause``."""
@@ -399,4 +509,5 @@ class RecordedEngine(Engine, Generic[V]):
             self._reconcile_view(views, job, rewire=True)
             self._drop(view, skipped)
         self._reconcile_dependents(job)
+        tell_own_end(self.state, job)
         return len(skipped)

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.errors import SidecarError, write_failure
-from laikaroto.farm.engine import TaskState
+from laikaroto.farm.engine import AttemptStatus, TaskState
 from laikaroto.farm.outcome import Outcome, may_succeed_later
 from laikaroto.farm.places import OWNER_ONLY, job_folder, log_file
 
@@ -50,6 +50,14 @@ class Attempt:
     outcome: Outcome | None = None
     exit_code: int | None = None
     message: str = ""
+
+    def status(self) -> AttemptStatus:
+        """The same for people."""
+        return AttemptStatus(
+            number=self.number, host=self.host, started=self.started, ended=self.ended,
+            outcome=self.outcome.value if self.outcome else "", exit_code=self.exit_code,
+            message=self.message,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +200,18 @@ def _after(last: Attempt, tries: int, allowed: int) -> tuple[TaskState, str]:
 # ---- files ---------------------------------------------------------------------------------
 
 
-def write_once(path: Path, data: Mapping[str, Any]) -> bool:
+def write_once(path: Path, data: Mapping[str, Any], *, flush: bool = True) -> bool:
     """Write a file whole unless it is there; True if it was not.
+
+    Args:
+        path: the file.
+        data: what it holds.
+        flush: wait until the disk has it; who writes many calls ``os.sync`` once instead.
 
     Raises:
         TryAgainError: the disk refuses.
     """
-    hidden = _write_hidden(path, data)
+    hidden = _write_hidden(path, data, flush)
     try:
         os.link(hidden, path)
         return True
@@ -211,28 +224,29 @@ def write_once(path: Path, data: Mapping[str, Any]) -> bool:
             hidden.unlink()
 
 
-def replace_file(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a file whole in place of what was there.
+def replace_file(path: Path, data: Mapping[str, Any], *, flush: bool = True) -> None:
+    """Write a file whole in place of what was there; ``flush`` as of ``write_once``.
 
     Raises:
         TryAgainError: the disk refuses.
     """
-    hidden = _write_hidden(path, data)
+    hidden = _write_hidden(path, data, flush)
     try:
         os.replace(hidden, path)
     except OSError as error:
         raise write_failure(path, error) from error
 
 
-def _write_hidden(path: Path, data: Mapping[str, Any]) -> Path:
+def _write_hidden(path: Path, data: Mapping[str, Any], flush: bool) -> Path:
     hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             json.dump(data, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if flush:
+                stream.flush()
+                os.fsync(stream.fileno())
     except OSError as error:
         with suppress(OSError):
             hidden.unlink()

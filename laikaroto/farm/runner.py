@@ -18,13 +18,13 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from laikaroto.errors import EXIT_TRY_AGAIN, LaikarotoError
+from laikaroto.errors import EXIT_TRY_AGAIN, FarmError, LaikarotoError
 from laikaroto.farm.attempt import (
     close_log,
     ending_text,
@@ -32,15 +32,25 @@ from laikaroto.farm.attempt import (
     grace_s,
     open_log,
     open_session,
+    say,
     start_task,
     tethered,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
+from laikaroto.farm.ending import tell_own_end
 from laikaroto.farm.engine import TaskState
+from laikaroto.farm.nodes import (
+    Call,
+    Companions,
+    first_failure,
+    kill_companions,
+    place_of,
+    would_come_again,
+)
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import bundle_folder, log_file, make_state_folder, sessions_folder
 from laikaroto.farm.plan import JobPlan, plan_job
-from laikaroto.farm.processes import kill_marked, mark
+from laikaroto.farm.processes import STUCK_S, Hunt, kill_marked, mark
 from laikaroto.farm.records import Attempt, Task, Verdict, judge
 from laikaroto.farm.steering import Card, read_card, read_steering
 
@@ -68,6 +78,7 @@ class _Why(Enum):
     LIMIT = "limit"  # the farm's time limit is near
     TIMEOUT = "timeout"  # the queue's own
     FENCED = "fenced"  # a later attempt has begun
+    NODE = "node"  # another host of this task failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,11 @@ class FarmSide:
         stop_before_s: how long before that the payload is asked to save its work and end.
         told: asked every few seconds; True once the payload has to end, for farms that do not
             say so with a signal.
+        adopts: this process runs nothing else and has called ``processes.adopt_orphans``.
+        companions: the command that starts a companion on each other host of a task that has
+            several (``farm.nodes``), given the attempt, the number of hosts and the CPUs of
+            each; None if this farm gives a task one host.
+        address: under which name or address those reach this host.
     """
 
     farm_id: str = ""
@@ -89,6 +105,9 @@ class FarmSide:
     ends_at: Callable[[], float | None] = lambda: None
     stop_before_s: float = 60.0
     told: Callable[[], bool] = lambda: False
+    adopts: bool = False
+    companions: Callable[[Call, int, int], Sequence[str]] | None = None
+    address: Callable[[], str] = platform.node
 
 
 def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
@@ -121,7 +140,17 @@ def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
     token = secrets.token_hex(8)
     if not task.claim(number, token=token, host=farm.host, farm_id=farm.farm_id):
         return Ending.AGAIN, EXIT_TRY_AGAIN  # another copy was faster; let it come to an end
-    return _answer(task, since, card, _Run(task, card, farm, number, token, events).run())
+    answer = _answer(task, since, card, _Run(task, card, farm, number, token, events).run())
+    _tell_end(task)
+    return answer
+
+
+def _tell_end(task: Task) -> None:
+    """Tell the end of the job if this was its last task; the task has ended in any case."""
+    try:
+        tell_own_end(task.state, task.job)
+    except LaikarotoError as error:
+        _LOG.warning("the end of job %s may not have been told: %s", task.job, error)
 
 
 _SIGNALS: dict[int, _Why] = {
@@ -137,6 +166,7 @@ def _settle(task: Task, farm: FarmSide, since: int, allowed: int) -> Verdict:
         if attempt.ended is not None:
             continue
         if attempt.host == farm.host:
+            kill_companions(task.state, attempt.token)
             kill_marked(task.state, attempt.token)
             shutil.rmtree(sessions_folder(task.state, attempt.token), ignore_errors=True)
         task.end(attempt.number, Outcome.LOST, exit_code=None, message=_lost(attempt, farm))
@@ -174,6 +204,8 @@ class _Run:
         self._reported = 0.0
         self._session: Any = None
         self._known_end: float | None = 0.0  # 0: not asked yet
+        self._hunt = Hunt(task.state, token, family=farm.adopts)
+        self._companions: Companions | None = None
 
     def run(self) -> int | None:
         """Run the payload; write down how it ended; its exit code."""
@@ -192,12 +224,18 @@ class _Run:
             _LOG.exception("task could not be started")
             outcome, code, text = Outcome.LOST, None, f"could not be started: {error}"
         finally:
-            kill_marked(self._task.state, self._token)  # nothing of the attempt may outlive it
+            self._clear()
             shutil.rmtree(folder, ignore_errors=True)
         if not self._task.end(self._number, outcome, exit_code=code, message=text):
             text = "ends without a say: a later attempt has begun, or this one was closed"
         close_log(log, f"task {text or ('done' if code == 0 else outcome.value)}")
         return code
+
+    def _clear(self) -> None:
+        """See that nothing of the attempt outlives it, before its end is on record."""
+        while not self._hunt.finish(STUCK_S):
+            _LOG.warning("%s", self._hunt.stuck())
+            self._task.progress(self._number, None, f"has ended, but {self._hunt.stuck()}")
 
     def _title(self) -> str:
         task, values = self._task, self._parameters()
@@ -218,23 +256,45 @@ class _Run:
         self._grace_s = grace_s(plan, task.step)
         make_state_folder(folder.parent)
         make_state_folder(folder)
-        self._start(plan, folder)
-        return self._ended(self._watch())
+        try:
+            self._start(plan, folder)
+            status = self._watch()
+        finally:
+            if self._companions is not None:
+                self._companions.end()
+        return self._ended(status)
 
     def _start(self, plan: JobPlan, folder: Path) -> None:
         task = self._task
-        cpus = self._card.step(task.step).requirements.cpus or 0
+        threads = max(self._card.threads, self._card.step(task.step).requirements.cpus or 0)
         self._session = open_session(
             task.job, plan, folder=folder, callback=lambda _, status: self._hear(status)
         )
         start_task(
             self._session, plan, task.step, self._parameters(),
             environment_of(
-                mark=mark(task.state, self._token), attempt=self._number,
-                threads=max(self._card.threads, cpus),
+                mark=mark(task.state, self._token), attempt=self._number, threads=threads,
                 lease=task.file(self._number + 1, ".claim.json"),
-            ),
+            )
+            | self._gather(threads),
         )  # fmt: skip
+
+    def _gather(self, cpus: int) -> dict[str, str]:
+        """Start companions where the task has several hosts; what its payload has to know."""
+        nodes = self._card.step(self._task.step).requirements.nodes
+        if nodes == 1:
+            return {}
+        if self._farm.companions is None:
+            raise FarmError(
+                f"step {self._task.step!r} asks for {nodes} hosts at once; this farm gives a task "
+                "one. Submit the job with --nodes 1"
+            )
+        call = Call(task=self._task, number=self._number, token=self._token)
+        self._companions = Companions(
+            call, self._farm.companions(call, nodes, cpus), say=say,
+            ended=lambda code: self._events.put(("companions", code)),
+        )  # fmt: skip
+        return place_of(call, 0, self._farm.address())
 
     def _hear(self, status: Any) -> None:
         self._events.put(("action", status))
@@ -253,6 +313,9 @@ class _Run:
                 kind, what = "tick", None
             if kind == "stop":
                 self._stop(what)
+            elif kind == "companions":
+                if what:
+                    self._stop(_Why.NODE)
             elif kind == "action" and what.state is ActionState.RUNNING:
                 self._report(what)
             elif kind == "action":
@@ -262,7 +325,7 @@ class _Run:
                 looked = now
                 self._look(now - started)
             if self._why is not None and now > self._mercy:
-                kill_marked(self._task.state, self._token)
+                self._hunt.strike()
 
     def _patience(self) -> float:
         return LOOK_S if self._why is None else _KILL_LOOK_S
@@ -321,6 +384,8 @@ class _Run:
         code = status.exit_code
         if status.state is ActionState.SUCCESS:
             return Outcome.EXITED, code or 0, ending_text(status)
+        if (node := self._failed_node(code)) is not None:
+            return Outcome.EXITED, *node
         if self._why is not None:
             return self._ended_early(self._why, code, status)
         if code is None:
@@ -328,6 +393,19 @@ class _Run:
         if status.state is ActionState.TIMEOUT:
             return Outcome.TIMEOUT, code, "ran longer than its template allows"
         return Outcome.EXITED, code, ending_text(status)
+
+    def _failed_node(self, code: int | None) -> tuple[int, str] | None:
+        """Exit code and message of a companion, if that is why the payload did not succeed."""
+        if self._companions is None or self._why not in (None, _Why.NODE):
+            return None
+        if code is not None and would_come_again(code):
+            return None  # it has a reason of its own
+        nodes = self._card.step(self._task.step).requirements.nodes
+        failure = first_failure(self._task, self._number, nodes)
+        if self._why is _Why.NODE:
+            return failure or (EXIT_TRY_AGAIN, "the other hosts of this task could not be started")
+        # a payload that lost contact says so itself, unless trying again would not help
+        return failure if failure is not None and would_come_again(failure[0]) else None
 
     def _ended_early(
         self, why: _Why, code: int | None, status: Any

@@ -25,7 +25,7 @@ from laikaroto.errors import ConfigError, FarmError, SidecarError, write_failure
 from laikaroto.farm.bundle import Bundle, JobSettings
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.places import OWNER_ONLY, job_folder
-from laikaroto.farm.plan import JobPlan, Requirements, StepPlan
+from laikaroto.farm.plan import JobOutline, Requirements, StepPlan
 from laikaroto.farm.records import read_json, replace_file, write_once
 from laikaroto.frames import format_frames, parse_frames
 
@@ -54,7 +54,7 @@ class Card:
 
 
 def new_card(
-    bundle: Bundle, plan: JobPlan, *, digest: str, threads: int, timeout_s: float,
+    bundle: Bundle, plan: JobOutline, *, digest: str, threads: int, timeout_s: float,
     stop_before_s: float = 60.0,
 ) -> Card:  # fmt: skip
     """The card of a job that is submitted now."""
@@ -70,26 +70,46 @@ def new_card(
     )
 
 
-def write_card(folder: Path, card: Card) -> None:
-    """Write ``job.json`` into a new job folder."""
-    write_once(
-        folder / "job.json",
-        {
-            "schema": "laikaroto.job/1",
-            "settings": card.settings.model_dump(mode="json"),
-            "parameters": dict(card.parameters),
-            "steps": [
-                {
-                    "name": step.name, "needs": list(step.needs), "cpus": step.requirements.cpus,
-                    "memory_mib": step.requirements.memory_mib,
-                    "tasks": [dict(task) for task in step.tasks],
-                }
-                for step in card.steps
-            ],
-            "digest": card.digest, "submitted": card.submitted, "threads": card.threads,
-            "timeout_s": card.timeout_s, "stop_before_s": card.stop_before_s,
-        },
-    )  # fmt: skip
+def card_to_dict(card: Card) -> dict[str, Any]:
+    """Plain values for JSON; ``card_from_dict`` reads them back."""
+    return {
+        "schema": "laikaroto.job/1",
+        "settings": card.settings.model_dump(mode="json"),
+        "parameters": dict(card.parameters),
+        "steps": [
+            {
+                "name": step.name, "needs": list(step.needs), "cpus": step.requirements.cpus,
+                "memory_mib": step.requirements.memory_mib, "nodes": step.requirements.nodes,
+                "tasks": [dict(task) for task in step.tasks],
+            }
+            for step in card.steps
+        ],
+        "digest": card.digest, "submitted": card.submitted, "threads": card.threads,
+        "timeout_s": card.timeout_s, "stop_before_s": card.stop_before_s,
+    }  # fmt: skip
+
+
+def card_from_dict(data: Mapping[str, Any], *, where: str) -> Card:
+    """The card that ``card_to_dict`` made these values of.
+
+    Raises:
+        SidecarError: they are damaged; ``where`` is how the message calls them.
+    """
+    try:
+        return Card(
+            settings=JobSettings.model_validate(data["settings"]),
+            parameters=data["parameters"],
+            steps=tuple(_step(step) for step in data["steps"]),
+            digest=data["digest"], submitted=data["submitted"], threads=data["threads"],
+            timeout_s=data["timeout_s"], stop_before_s=data["stop_before_s"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
+        raise SidecarError(f"{where}: is damaged: {error!r}") from error
+
+
+def write_card(folder: Path, card: Card, *, flush: bool = True) -> None:
+    """Write ``job.json`` into a new job folder; ``flush`` as of ``write_bundle``."""
+    write_once(folder / "job.json", card_to_dict(card), flush=flush)
 
 
 def read_card(state: Path, job: str, *, queue: str = "") -> Card:
@@ -106,23 +126,16 @@ def read_card(state: Path, job: str, *, queue: str = "") -> Card:
         raise FarmError(
             f"job {job!r} is not in queue {queue!r}; 'laikaroto jobs list' shows all"
         ) from error
-    try:
-        return Card(
-            settings=JobSettings.model_validate(data["settings"]),
-            parameters=data["parameters"],
-            steps=tuple(_step(step) for step in data["steps"]),
-            digest=data["digest"], submitted=data["submitted"], threads=data["threads"],
-            timeout_s=data["timeout_s"], stop_before_s=data["stop_before_s"],
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise SidecarError(f"{path}: is damaged: {error!r}") from error
+    return card_from_dict(data, where=str(path))
 
 
 def _step(data: Mapping[str, Any]) -> StepPlan:
     return StepPlan(
         name=data["name"],
         needs=tuple(data["needs"]),
-        requirements=Requirements(cpus=data["cpus"], memory_mib=data["memory_mib"]),
+        requirements=Requirements(
+            cpus=data["cpus"], memory_mib=data["memory_mib"], nodes=data.get("nodes", 1)
+        ),  # jobs of former versions do not say on how many hosts
         tasks=tuple(data["tasks"]),
     )
 
@@ -190,8 +203,8 @@ def _without(
     return {s: indices - {i for step, i in tasks if step == s} for s, indices in found.items()}
 
 
-def write_steering(folder: Path, steering: Steering) -> None:
-    """Write ``steering.json``; the caller holds the job's lock."""
+def write_steering(folder: Path, steering: Steering, *, flush: bool = True) -> None:
+    """Write ``steering.json``; the caller holds the job's lock. ``flush``: ``write_bundle``."""
     replace_file(
         folder / "steering.json",
         {
@@ -200,6 +213,7 @@ def write_steering(folder: Path, steering: Steering) -> None:
             "skipped": {s: format_frames(list(i)) for s, i in steering.skipped.items() if i},
             "since": {s: {str(k): v for k, v in i.items()} for s, i in steering.since.items()},
         },
+        flush=flush,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Inference: plates in, points and shapes of each frame out, before they are settled in time.
 
 Each frame goes through four stages: find the head in the whole plate, small; draw it on that
-crop; draw it again on the crop that the first drawing asks for, seen a few times with small
-shifts and turns; bring everything to plate pixels. Each frame goes its whole way in one thread
+crop; draw it again on the crop that the first drawing asks for, seen a few times (``looks``);
+bring everything to plate pixels. Each frame goes its whole way in one thread
 (``Engine._draw``), a few frames at once: while one cuts its crop, others are with the finder or
 the drawer, and the frames after them are being read. How many is bounded by the memory of their
 plates, so it does not grow with the shot. Nothing passes from one frame to another on this way,
@@ -33,6 +33,7 @@ from laikaroto.model.crop import (
     cut_plate,
     whole_plate,
 )
+from laikaroto.model.looks import LOOKS, Look, look_matrix, merge, see
 from laikaroto.model.network import Network, Outputs, usable_threads
 from laikaroto.model.package import ModelPackage
 from laikaroto.model.predictions import Predictions
@@ -43,9 +44,6 @@ Image = NDArray[np.float32]
 Report = Callable[[float, str], None]
 #: Gives (frame, (H, W, 3) scene-linear float32) for frames, in that order.
 Reader = Callable[[Sequence[int]], Iterator[tuple[int, Image]]]
-
-#: Shift across and down, as shares of the crop's side, scale and turn (radians) of each look.
-LOOKS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.05, 0.03), (-0.01, -0.02, 0.97, -0.03))
 
 #: What the networks of a package give.
 FINDER_OUTPUTS = frozenset({"centre", "side", "found"})
@@ -69,6 +67,7 @@ class _Drawing:
     values: FloatArray
     visible: FloatArray
     error_px: FloatArray
+    apart_px: FloatArray
     box: Box
     found: float
     motion: Motion
@@ -87,14 +86,14 @@ class Engine:
         package: ModelPackage,
         *,
         threads: int | None = None,
-        looks: Sequence[tuple[float, float, float, float]] = LOOKS,
+        looks: Sequence[Look] = LOOKS,
     ) -> None:
         """Compile the package's networks.
 
         Args:
             package: verified package.
             threads: processor threads to use; None: OMP_NUM_THREADS, else all there are.
-            looks: variations of the second look whose drawings are averaged.
+            looks: at each head, whose drawings are averaged.
 
         Raises:
             ModelError: the networks cannot be read or do not fit the package's template.
@@ -197,7 +196,8 @@ class Engine:
         matrix = crop_matrix(box, size)
         (first,) = self._drawer.run(cut_plate(plate, [matrix], size))
         box = _next_box(_to_plate(first["points"], matrix), box)
-        matrices = [_looked(box, look, size) for look in self.looks]
+        mirror = self.package.mirror
+        matrices = [look_matrix(look, box, size, mirror) for look in self.looks]
         outs = self._drawer.run(cut_plate(plate, matrices, size))
         return self._merge(outs, matrices, found)
 
@@ -213,21 +213,17 @@ class Engine:
         self, outs: Sequence[Outputs], matrices: Sequence[FloatArray], found: float
     ) -> _Drawing:
         """The mean of the looks, in plate px."""
-        tracks = len(self.package.template.tracks)
-        drawings, errors = [], []
-        for out, matrix in zip(outs, matrices, strict=True):
-            values = np.zeros((len(out["points"]), 6))
-            values[:, :2] = _to_plate(out["points"], matrix)
-            tangents = out["tangents"].astype(np.float64).reshape(-1, 2, 2) @ matrix[:, :2].T
-            values[tracks:, 2:] = tangents.reshape(-1, 4)
-            drawings.append(values)
-            errors.append(out["error"] * np.hypot(*matrix[:, 0]))
-        values = np.mean(drawings, axis=0)
+        seen = [
+            see(look, matrix, self.package.mirror, **{name: out[name] for name in DRAWER_OUTPUTS})
+            for look, out, matrix in zip(self.looks, outs, matrices, strict=True)
+        ]
+        mean, apart = merge(seen, self.package.template)
         return _Drawing(
-            values=values,
-            visible=np.mean([out["visible"] for out in outs], axis=0, dtype=np.float64),
-            error_px=np.mean(errors, axis=0, dtype=np.float64),
-            box=box_around(values[:, :2]),
+            values=mean.values,
+            visible=mean.visible,
+            error_px=mean.error_px,
+            apart_px=apart,
+            box=box_around(mean.values[:, :2]),
             found=found,
             motion=NO_MOTION_KNOWN,
         )
@@ -243,13 +239,6 @@ def _encoded(plates: Iterator[tuple[int, Image]]) -> Generator[tuple[int, Image]
     finally:
         if isinstance(plates, Generator):
             plates.close()
-
-
-def _looked(box: Box, look: tuple[float, float, float, float], size: int) -> FloatArray:
-    """Matrix from crop to plate of a look (see ``LOOKS``) at a head."""
-    across, down, zoom, turn = look
-    seen = Box(box.x + across * box.side, box.y + down * box.side, box.side * zoom)
-    return crop_matrix(seen, size, turn=turn)
 
 
 def _to_plate(xy: NDArray[np.floating], matrix: FloatArray) -> FloatArray:
@@ -300,6 +289,7 @@ def _pack(drawings: Sequence[_Drawing], frames: Sequence[int]) -> Predictions:
         values=np.stack([d.values for d in drawings]),
         visible=np.stack([d.visible for d in drawings]),
         error_px=np.stack([d.error_px for d in drawings]),
+        apart_px=np.stack([d.apart_px for d in drawings]),
         box=np.array([[d.box.x, d.box.y, d.box.side] for d in drawings]),
         found=np.array([d.found for d in drawings]),
         moved=np.array([astuple(d.motion) for d in drawings]),

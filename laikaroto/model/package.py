@@ -10,6 +10,8 @@ A package is a folder published like any version (``sidecar.publish``)::
     weights.npz              float weights for a warm start; plain arrays, never pickled
     unseen.npz               the same before the held-out shots were learned; only if some were
     report/                  training report with pictures
+    prior.npz                what the shapes can look like (``model.prior``); only if truth tells it
+    mirror.npz               which point becomes which in a mirror (``model.mirror``); only if any
     MANIFEST.json
 
 ``current.json`` beside the versions names the current one and those before it; it is swapped
@@ -29,12 +31,16 @@ from laikaroto.character.template import CharacterTemplate, read_template
 from laikaroto.config import check_name, describe_faults
 from laikaroto.errors import ModelError, SidecarError, TruthError
 from laikaroto.model.calibration import ErrorCalibration
+from laikaroto.model.mirror import Mirror, read_mirror
 from laikaroto.model.prior import ShapePrior, read_prior
 from laikaroto.show import check_version
 from laikaroto.sidecar.files import write_file
 from laikaroto.sidecar.publish import verify_manifest, versions
 
-SCHEMA = "laikaroto.model/1"
+#: 2: looks may be mirrored, and expected errors are calibrated with them.
+SCHEMA = "laikaroto.model/2"
+#: Read as well: what 1 lacks has defaults by which it is used as it always was.
+_OLDER = ("laikaroto.model/1",)
 
 
 class ModelInfo(BaseModel):
@@ -75,6 +81,7 @@ class ModelPackage:
     template: CharacterTemplate
     metrics: dict[str, Any]
     prior: ShapePrior | None = None
+    mirror: Mirror | None = None
 
     @property
     def version(self) -> str:
@@ -108,10 +115,10 @@ def load_package(folder: Path) -> ModelPackage:
         )
     try:
         verify_manifest(folder)
-        info = ModelInfo.model_validate_json((folder / "model.json").read_text(encoding="utf-8"))
+        info = _read_info(folder / "model.json")
         template = read_template(folder / "template.json")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        prior = read_prior(folder, template)
+        prior, mirror = read_prior(folder, template), read_mirror(folder, template)
     except (SidecarError, TruthError) as error:
         raise ModelError(f"model package is damaged; train again or roll back:\n{error}") from error
     except ValidationError as error:
@@ -119,9 +126,20 @@ def load_package(folder: Path) -> ModelPackage:
         raise ModelError(faults) from error
     except (OSError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder}: model package is damaged: {error}") from error
-    if info.schema_name != SCHEMA:
-        raise ModelError(f"{folder / 'model.json'}: wanted schema {SCHEMA}, got {info.schema_name}")
-    return ModelPackage(folder, info, template, metrics, prior)
+    return ModelPackage(folder, info, template, metrics, prior, mirror)
+
+
+def _read_info(path: Path) -> ModelInfo:
+    """model.json; its schema is looked at first, since another one has other fields."""
+    text = path.read_text(encoding="utf-8")
+    data = json.loads(text)
+    found = data.get("schema_name") if isinstance(data, dict) else None
+    if found not in (SCHEMA, *_OLDER):
+        raise ModelError(
+            f"{path}: wanted schema {SCHEMA}, got {found}: made by another release of laikaroto; "
+            "train again"
+        )
+    return ModelInfo.model_validate_json(text)
 
 
 def list_packages(models: Path) -> list[ModelPackage]:

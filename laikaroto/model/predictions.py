@@ -25,16 +25,17 @@ class Predictions:
     """Arrays over F frames and P points in the template's flat order; plate px.
 
     frames (F,) int64; values (F, P, 6) control points, tangents 0 for tracking points;
-    visible (F, P) probability; error_px (F, P) expected error; box (F, 3) head centre and
-    side; found (F,) 0-1, how sure the finder is; moved (F, 3) how the head's picture
-    moved since the frame before: across, down, and locally at most (``plate.motion``);
-    infinite where that is not known.
+    visible (F, P) probability; error_px (F, P) expected error; apart_px (F, P) how far the
+    looks lie apart (``looks.merge``); box (F, 3) head centre and side; found (F,) 0-1, how
+    sure the finder is; moved (F, 3) how the head's picture moved since the frame before:
+    across, down, and locally at most (``plate.motion``); infinite where that is not known.
     """
 
     frames: NDArray[np.int64]
     values: FloatArray
     visible: FloatArray
     error_px: FloatArray
+    apart_px: FloatArray
     box: FloatArray
     found: FloatArray
     moved: FloatArray

@@ -1,12 +1,14 @@
 """What a character can look like: drawings are brought to what its ground truth makes likely.
 
-A drawing is taken as a mixture of few basis shapes plus a small deviation of every point. What
-the network saw well pulls hard, what it is unsure of hardly, and what it cannot have seen (along
-a curve, behind a hand) follows the rest of the head. One mixture for x and one for y, of the
-same basis: turns, stretches and views from the side of known drawings are mixtures too.
+A head is a rigid body, turned and seen in perspective, plus a mixture of few faces that moves its
+points about, plus a small deviation of every point. What the network saw well pulls hard, what
+it is unsure of hardly, and what it cannot have seen (along a curve, behind a hand) follows the
+rest of the head. Some thirty numbers describe a drawing of hundreds, so their errors cancel out.
 
-Source: factor analysis, for example C. Bishop, "Pattern Recognition and Machine Learning",
-12.2.4, with an error of its own for every point and direction.
+Source: shape and motion with a shape that changes, after C. Bregler, A. Hertzmann and H.
+Biermann, "Recovering non-rigid 3D shape from image streams", 2000, and L. Torresani, A.
+Hertzmann and C. Bregler, "Nonrigid structure-from-motion: estimating shape and motion with
+hierarchical priors", 2008; an error of its own for every point and direction is ours.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
@@ -30,77 +34,228 @@ FILE = "prior.npz"
 ALONG = 4.0
 TANGENT = 2.2
 UNSEEN = 5.0
+#: Standard deviation of nearness: how much larger what is a head nearer looks.
+NEARNESS = 0.05
+_MOST_STEPS = 15
+_STALLED = 1e-6  # a step that gains less, relative to the cost, is the last
+
+
+class Placed(NamedTuple):
+    """Where F heads are, how they are turned and which faces they wear.
+
+    turn (F, 3, 3); size (F,); centre (F, 2); nearness (F,); shares (F, K) of the faces, each of
+    spread 1.
+    """
+
+    turn: FloatArray
+    size: FloatArray
+    centre: FloatArray
+    nearness: FloatArray
+    shares: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShapePrior:
-    """Basis shapes of a character, as fractions of the larger extent of its points.
+    """A head in space; lengths are fractions of the larger extent of its points in a picture.
 
-    basis (K, 3P): places, in-tangents and out-tangents of all points along one axis,
-    orthonormal; spread (K,) standard deviation of their share; rest (P,) standard deviation of
-    what they leave of each point, in x and in y.
+    body (Q, 3) and faces (K, Q, 3): places of the P points, then the ends of the in-tangents and
+    of the out-tangents of the control points; rest (P,): standard deviation of what they leave
+    of each point, in x and in y.
     """
 
-    basis: FloatArray
-    spread: FloatArray
+    body: FloatArray
+    faces: FloatArray
     rest: FloatArray
 
     def apply(self, predictions: Predictions, template: CharacterTemplate) -> Predictions:
         """The most likely drawings, given what was predicted and how sure it is."""
-        values = np.empty_like(predictions.values)
-        curves = curve_directions(predictions.values, template)
-        for i in range(len(values)):
-            values[i] = self._likeliest(
-                predictions.values[i], predictions.error_px[i], predictions.visible[i], curves[i]
+        drawn = predictions.values
+        side = np.ptp(drawn[..., :2], axis=1).max(axis=-1)
+        somewhere = side > 0
+        if not somewhere.any():
+            return predictions
+        middle = drawn[..., :2].mean(axis=1)
+        scale = np.where(somewhere, side, 1.0)[:, None, None]
+        tracks = len(template.tracks)
+        goal = (places(drawn, tracks) - middle[:, None]) / scale
+        noise = (predictions.error_px / scale[..., 0]) ** 2
+        # what may be either counts by its chances: a step would let it jump from frame to frame
+        chance = predictions.visible
+        noise = noise / (chance + (1 - chance) / UNSEEN**2)
+        curve = curve_directions(drawn, template)
+        across, along = noise + self.rest**2, noise * ALONG**2 + self.rest**2
+        weight = _weights(across, along, curve, tracks)
+        placed = place(self, goal, weight, start(self, goal, weight))
+        likely = project(self, placed)
+        count = drawn.shape[1]
+        gap = goal[:, :count] - likely[:, :count]
+        sure, less = self.rest**2 / across, self.rest**2 / along
+        slid = (gap * curve).sum(axis=-1)
+        values = from_places(likely, tracks)
+        values[..., :2] += sure[..., None] * gap + ((less - sure) * slid)[..., None] * curve
+        values *= scale
+        values[..., :2] += middle[:, None]
+        return replace(predictions, values=np.where(somewhere[:, None, None], values, drawn))
+
+
+def places(values: FloatArray, tracks: int) -> FloatArray:
+    """Control points (F, P, 6) as places (F, Q, 2): the points, ends of in- and out-tangents."""
+    ends = [values[:, tracks:, :2] + values[:, tracks:, i : i + 2] for i in (2, 4)]
+    return np.concatenate([values[..., :2], *ends], axis=1)
+
+
+def from_places(found: FloatArray, tracks: int) -> FloatArray:
+    """The inverse of ``places``; tracking points have no tangents."""
+    controls = (found.shape[1] - tracks) // 3
+    count = tracks + controls
+    values = np.zeros((len(found), count, 6))
+    values[..., :2] = found[:, :count]
+    values[:, tracks:, 2:4] = found[:, count : count + controls] - found[:, tracks:count]
+    values[:, tracks:, 4:6] = found[:, count + controls :] - found[:, tracks:count]
+    return values
+
+
+def _weights(across: FloatArray, along: FloatArray, curve: FloatArray, tracks: int) -> FloatArray:
+    """How hard each place pulls in x and y, (F, Q, 2, 2), by variances (F, P)."""
+    weight = np.eye(2) / across[..., None, None]
+    slack = (1 / along - 1 / across)[..., None, None]
+    weight = weight + slack * curve[..., :, None] * curve[..., None, :]
+    bend = np.eye(2) / (across[:, tracks:] * TANGENT**2)[..., None, None]
+    return np.concatenate([weight, bend, bend], axis=1)
+
+
+def project(prior: ShapePrior, placed: Placed) -> FloatArray:
+    """Where the places of heads are in the picture: (F, Q, 2)."""
+    return _seen(_turned(prior, placed), placed)
+
+
+def _turned(prior: ShapePrior, placed: Placed) -> FloatArray:
+    space = prior.body + np.tensordot(placed.shares, prior.faces, axes=1)
+    return np.asarray(space @ placed.turn.transpose(0, 2, 1))
+
+
+def _seen(turned: FloatArray, placed: Placed) -> FloatArray:
+    away = 1 + placed.nearness[:, None] * turned[..., 2]
+    seen = placed.size[:, None, None] * turned[..., :2] / away[..., None]
+    return np.asarray(placed.centre[:, None] + seen)
+
+
+def start(prior: ShapePrior, goal: FloatArray, weight: FloatArray) -> Placed:
+    """Heads without expression, seen from afar, laid over goals (F, Q, 2)."""
+    frames, count = goal.shape[:2]
+    pull = np.sqrt(np.trace(weight, axis1=-2, axis2=-1))[..., None]
+    body = np.concatenate([prior.body, np.ones((count, 1))], axis=1)
+    turn, size, centre = np.zeros((frames, 3, 3)), np.zeros(frames), np.zeros((frames, 2))
+    for i in range(frames):
+        camera = np.linalg.lstsq(body * pull[i], goal[i] * pull[i], rcond=None)[0].T
+        u, lengths, v = np.linalg.svd(camera[:, :3], full_matrices=False)
+        across, down = u @ v
+        turn[i] = across, down, np.cross(across, down)
+        size[i], centre[i] = np.sqrt((lengths**2).mean()), camera[:, 3]
+    return Placed(turn, size, centre, np.zeros(frames), np.zeros((frames, len(prior.faces))))
+
+
+def place(
+    prior: ShapePrior,
+    goal: FloatArray,
+    weight: FloatArray,
+    begin: Placed,
+    *,
+    steps: int = _MOST_STEPS,
+) -> Placed:
+    """The likeliest heads: Levenberg-Marquardt, all frames at once.
+
+    Args:
+        prior: body and faces.
+        goal: (F, Q, 2) where places were seen.
+        weight: (F, Q, 2, 2) inverse covariance of that.
+        begin: where to start.
+        steps: at most.
+    """
+    placed, frames = begin, len(goal)
+    damping = np.full(frames, 1e-6)
+    cost = _cost(prior, placed, goal, weight)
+    for _ in range(steps):
+        left, right = _normal_equations(prior, placed, goal, weight)
+        diagonal = np.einsum("fii->fi", left).copy()
+        np.einsum("fii->fi", left)[:] += damping[:, None] * diagonal + 1e-9
+        step = np.asarray(np.linalg.solve(left, right[..., None])[..., 0], np.float64)
+        tried = _moved(placed, step)
+        reached = _cost(prior, tried, goal, weight)
+        better = reached < cost
+        gain = np.where(better, cost - reached, 0.0)
+        placed = Placed(
+            *(
+                np.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+                for new, old in zip(tried, placed, strict=True)
             )
-        return replace(predictions, values=values)
+        )
+        if (better & (gain <= _STALLED * cost)).sum() + (~better & (damping > 1e3)).sum() == frames:
+            break
+        cost = np.where(better, reached, cost)
+        damping = np.where(better, np.maximum(damping / 10, 1e-9), np.maximum(damping, 1e-7) * 10)
+    return placed
 
-    def _likeliest(
-        self, drawn: FloatArray, error_px: FloatArray, visible: FloatArray, curve: FloatArray
-    ) -> FloatArray:
-        """One frame: control points (P, 6), their errors and chances (P,), directions (P, 2)."""
-        side = float(np.ptp(drawn[:, :2], axis=0).max())
-        if side == 0.0:
-            return drawn
-        middle = drawn[:, :2].mean(axis=0)
-        head = drawn / side
-        head[:, :2] -= middle / side
-        noise = (error_px / side) ** 2 * np.where(visible > 0.5, 1.0, UNSEEN**2)
-        along = noise * ALONG**2  # counts only where a curve has a way
-        mixed = self._mix(head, noise + self.rest**2, along + self.rest**2, curve)
-        gap = head[:, :2] - mixed[:, :2]
-        sure, less = self.rest**2 / (self.rest**2 + noise), self.rest**2 / (self.rest**2 + along)
-        slid = (gap * curve).sum(axis=1)
-        mixed[:, :2] += sure[:, None] * gap + ((less - sure) * slid)[:, None] * curve
-        mixed[:, :2] += middle / side
-        return np.asarray(mixed * side)
 
-    def _mix(
-        self, head: FloatArray, across: FloatArray, along: FloatArray, curve: FloatArray
-    ) -> FloatArray:
-        """The mixture (P, 6) that fits a head best, by variances (P,) across and along curves."""
-        count = len(head)
-        places = np.concatenate([self.basis[:, :count], np.ones((1, count))])
-        tangents = [
-            np.concatenate([self.basis[:, i * count : (i + 1) * count], np.zeros((1, count))])
-            for i in (1, 2)
-        ]
-        weight = np.eye(2) / across[:, None, None]
-        weight += (1 / along - 1 / across)[:, None, None] * curve[:, :, None] * curve[:, None, :]
-        bend = 1 / (across * TANGENT**2)
-        size = len(places)
-        left, right = np.zeros((2, size, 2, size)), np.zeros((2, size))
-        for a in (0, 1):
-            for b in (0, 1):
-                left[a, :, b] += (places * weight[:, a, b]) @ places.T
-                right[a] += places @ (weight[:, a, b] * head[:, b])
-            left[a, :, a] += np.diag(np.append(1 / self.spread**2, 0.0))
-            for i, tangent in enumerate(tangents):
-                left[a, :, a] += (tangent * bend) @ tangent.T
-                right[a] += tangent @ (bend * head[:, 2 + 2 * i + a])
-        shares = np.linalg.solve(left.reshape(2 * size, -1), right.ravel()).reshape(2, size)
-        mixed = [shares @ part for part in (places, *tangents)]  # each (2, P)
-        return np.concatenate([part.T for part in mixed], axis=1)
+def _cost(prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray) -> FloatArray:
+    """Twice the negative log likelihood of each frame, up to a constant: (F,)."""
+    gap = goal - project(prior, placed)
+    pulled = np.einsum("fqi,fqij,fqj->f", gap, weight, gap)
+    unlikely = (placed.shares**2).sum(axis=-1) + (placed.nearness / NEARNESS) ** 2
+    return np.asarray(pulled + unlikely)
+
+
+def _normal_equations(
+    prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Left (F, 7 + K, 7 + K) and right sides (F, 7 + K) of a Gauss-Newton step.
+
+    The unknowns are a turn (3), growth, centre (2), nearness and the shares.
+    """
+    turned = _turned(prior, placed)
+    frames, count = turned.shape[:2]
+    size, near = placed.size[:, None], placed.nearness[:, None]
+    away = 1 / (1 + near * turned[..., 2])
+    seen = size[..., None] * turned[..., :2] * away[..., None]
+    by_place = np.zeros((frames, count, 2, 3))
+    by_place[..., 0, 0] = by_place[..., 1, 1] = size * away
+    by_place[..., 2] = -seen * (near * away)[..., None]
+    x, y, z = np.moveaxis(turned, -1, 0)
+    cross = np.zeros((frames, count, 3, 3))
+    cross[..., 0, 1], cross[..., 0, 2] = z, -y
+    cross[..., 1, 0], cross[..., 1, 2] = -z, x
+    cross[..., 2, 0], cross[..., 2, 1] = y, -x
+    centre = np.broadcast_to(np.eye(2), (frames, count, 2, 2))
+    camera = by_place @ placed.turn[:, None]
+    parts = [
+        by_place @ cross,
+        seen[..., None],
+        centre,
+        (-seen * (z * away)[..., None])[..., None],
+        camera @ prior.faces.transpose(1, 2, 0),
+    ]
+    slope = np.concatenate(parts, axis=-1)
+    flat = slope.reshape(frames, 2 * count, -1)
+    pulled = (weight @ slope).reshape(frames, 2 * count, -1)
+    left = pulled.transpose(0, 2, 1) @ flat
+    gap = (goal - placed.centre[:, None] - seen).reshape(frames, 2 * count, 1)
+    right = (pulled.transpose(0, 2, 1) @ gap)[..., 0]
+    likely = np.concatenate([placed.nearness[:, None] / NEARNESS**2, placed.shares], axis=1)
+    right[:, 6:] -= likely
+    diagonal = np.einsum("fii->fi", left)
+    diagonal[:, 6] += 1 / NEARNESS**2
+    diagonal[:, 7:] += 1.0
+    return left, right
+
+
+def _moved(placed: Placed, step: FloatArray) -> Placed:
+    return Placed(
+        Rotation.from_rotvec(step[:, :3]).as_matrix() @ placed.turn,
+        placed.size * np.exp(np.clip(step[:, 3], -0.5, 0.5)),
+        placed.centre + step[:, 4:6],
+        np.clip(placed.nearness + step[:, 6], -0.4, 0.4),
+        placed.shares + step[:, 7:],
+    )
 
 
 def curve_directions(values: FloatArray, template: CharacterTemplate) -> FloatArray:
@@ -141,8 +296,9 @@ def read_prior(folder: Path, template: CharacterTemplate) -> ShapePrior | None:
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path}: cannot be read: {error}; train again") from error
     count = template.point_count
-    found: tuple[NDArray[np.float64], ...] = (prior.basis, prior.spread, prior.rest)
-    wanted = ((len(prior.spread), 3 * count), prior.spread.shape, (count,))
+    everything = count + 2 * template.control_count
+    found: tuple[NDArray[np.float64], ...] = (prior.body, prior.faces, prior.rest)
+    wanted = ((everything, 3), (len(prior.faces), everything, 3), (count,))
     if tuple(array.shape for array in found) != wanted:
         raise ModelError(
             f"{path}: wanted arrays of shapes {wanted} for {count} points, got "

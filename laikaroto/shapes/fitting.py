@@ -103,10 +103,21 @@ def deviation(contour: Contour, points: FloatArray) -> tuple[float, float]:
     return float((there.mean() + back.mean()) / 2), float(max(there.max(), back.max()))
 
 
+def worst_place(contour: Contour, points: FloatArray) -> float:
+    """Where along a contour, px, a spline is furthest from it."""
+    spline = Contour.of(points, closed=contour.closed)
+    along = _places(contour)
+    return float(along[distance_to_polyline(contour.at(along), spline.xy).argmax()])
+
+
 def _evenly(contour: Contour) -> FloatArray:
+    return contour.at(_places(contour))
+
+
+def _places(contour: Contour) -> FloatArray:
     count = int(np.clip(contour.length / 2.0, 64, 600))
     at = np.linspace(0.0, contour.length, count, endpoint=not contour.closed)
-    return contour.at(np.concatenate([at, contour.corners]))
+    return np.concatenate([at, contour.corners])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

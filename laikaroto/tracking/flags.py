@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from laikaroto.shapes.records import ShapeFrame
 
 #: The limit of the expected error is meant for a plate of this width.
 REFERENCE_WIDTH_PX = 1280
+#: Where a roto's provenance keeps the confidence that its model was calibrated to flag below.
+FLAG_BELOW = "flag_below"
+#: The same of a roto without it.
+_USUAL = 0.8
 #: A head further than this share of its size from the middle of its neighbours has jumped.
 _JUMP = 0.75
 
@@ -23,6 +28,16 @@ def error_limit(review: ReviewConfig, width: int) -> float:
     if review.max_expected_error_px is not None:
         return review.max_expected_error_px
     return width / REFERENCE_WIDTH_PX
+
+
+def wanted_confidence(review: ReviewConfig, provenance: Mapping[str, Any]) -> float:
+    """The chance that all is right below which a frame is flagged, 0-1.
+
+    As the character's configuration says, else as the model was calibrated.
+    """
+    if review.min_confidence is not None:
+        return review.min_confidence
+    return float(provenance.get(FLAG_BELOW, _USUAL))
 
 
 def find_jumps(frames: NDArray[np.int64], boxes: FloatArray) -> FloatArray:
@@ -60,7 +75,7 @@ def reasons_to_look(
     Args:
         shapes: of the frame.
         limit_px: see ``error_limit``.
-        min_confidence: see ``ReviewConfig``; also for all visible shapes together.
+        min_confidence: see ``wanted_confidence``; of each shape, and of all visible ones together.
         doubtful: shapes that may or may not be hidden.
         jump_px: see ``find_jumps``.
     """

@@ -75,6 +75,7 @@ def merge_holds(predictions: Predictions, poses: NDArray[np.int64]) -> Predictio
         values=mean(predictions.values),
         visible=mean(predictions.visible),
         error_px=mean(predictions.error_px),
+        apart_px=mean(predictions.apart_px),
         box=predictions.box[starts],
         found=np.maximum.reduceat(predictions.found, starts),
         moved=predictions.moved[starts],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.config import ReviewConfig
 from laikaroto.coords import FloatArray
-from laikaroto.model.calibration import ErrorCalibration, shape_error
+from laikaroto.model.calibration import ErrorCalibration, shape_mean
 from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import (
@@ -27,14 +27,17 @@ from laikaroto.shapes.records import (
     ShapeFrame,
     TrackFrame,
 )
-from laikaroto.tracking.flags import error_limit, find_jumps, reasons_to_look
+from laikaroto.tracking.flags import (
+    FLAG_BELOW,
+    error_limit,
+    find_jumps,
+    reasons_to_look,
+    wanted_confidence,
+)
 from laikaroto.tracking.holds import find_holds, merge_holds
 from laikaroto.tracking.settle import settle
+from laikaroto.tracking.showing import DOUBTFUL, SHOWN, chance_shown
 
-#: A shape is visible when at least this share of its points is. In the ground truth of the
-#: sample and dev shows hidden shapes have 0.2 at most, visible ones 0.4 at least.
-_SHOWN = 0.3
-_DOUBTFUL = (0.2, 0.4)
 #: No puppet: the finder sees none, or it rather sees none and the drawer expects errors of this
 #: share of the head. Measured on the dev show (benchmarks/presence.py): the finder gives frames
 #: with the puppet 0.7 to 0.99, without it 0.06 at most; the drawer expects 0.1 to 0.4 % of the
@@ -51,6 +54,7 @@ class _Frame:
     values: FloatArray
     visible: FloatArray
     error_px: FloatArray
+    apart_px: FloatArray
     present: bool
 
 
@@ -86,6 +90,8 @@ def solve_shot(
     present = is_present(settled)
     limit = error_limit(review, plate.width)
     trust = calibration or ErrorCalibration()
+    provenance = {**provenance, FLAG_BELOW: trust.flag_below}
+    wanted = wanted_confidence(review, provenance)
     inside = np.array([plate.width, plate.height], dtype=np.float64)
     drawn: list[tuple[dict[str, TrackFrame], dict[str, ShapeFrame], list[str]]] = []
     for i in range(len(settled.frames)):
@@ -93,6 +99,7 @@ def solve_shot(
             values=settled.values[i],
             visible=_inside(settled.visible[i], settled.values[i], inside),
             error_px=settled.error_px[i],
+            apart_px=settled.apart_px[i],
             present=bool(present[i]),
         )
         drawn.append((_tracks(frame, template, limit), *_shapes(frame, template, limit, trust)))
@@ -116,7 +123,7 @@ def solve_shot(
             )
             for shape in template.shapes
         },
-        frames=_notes(predictions, poses, present, drawn, limit, review),
+        frames=_notes(predictions, poses, present, drawn, limit, wanted),
         provenance=provenance,
     )
 
@@ -163,16 +170,19 @@ def _shapes(
     for name, where in template.slices().items():
         points = slice(first + where.start, first + where.stop)
         chance = frame.visible[points]
-        share = float(chance.mean()) if frame.present else 0.0
-        error = trust.scale * shape_error(frame.error_px[points], chance)
+        shown = chance_shown(chance) if frame.present else 0.0
+        error = trust.expected(
+            shape_mean(frame.error_px[points], chance),
+            shape_mean(frame.apart_px[points], chance),
+        )
         found[name] = ShapeFrame(
             points=frame.values[points],
             point_visible=(chance > 0.5) & frame.present,
-            visible=share > _SHOWN,
+            visible=shown > SHOWN,
             confidence=trust.chance(error, limit) if frame.present else 0.0,
             expected_error_px=error,
         )
-        if _DOUBTFUL[0] < share < _DOUBTFUL[1]:
+        if DOUBTFUL[0] < shown < DOUBTFUL[1]:
             doubtful.append(name)
     return found, doubtful
 
@@ -189,7 +199,7 @@ def _notes(
     present: NDArray[np.bool_],
     drawn: list[tuple[dict[str, TrackFrame], dict[str, ShapeFrame], list[str]]],
     limit: float,
-    review: ReviewConfig,
+    min_confidence: float,
 ) -> dict[int, FrameNote]:
     jumps = find_jumps(predictions.frames, predictions.box)
     starts = np.flatnonzero(np.diff(poses, prepend=-1))
@@ -201,7 +211,7 @@ def _notes(
             reasons = reasons_to_look(
                 shapes,
                 limit_px=limit,
-                min_confidence=review.min_confidence,
+                min_confidence=min_confidence,
                 doubtful=doubtful,
                 jump_px=float(jumps[i]),
             )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.model.crop import Box
-from laikaroto.training.augment import Image, Rng
+from laikaroto.training.views import Image, Rng
 
 Pixel = TypeVar("Pixel", bound=np.floating)
 

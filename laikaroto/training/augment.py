@@ -1,9 +1,9 @@
-"""Variations of the few training pictures: what a new shot may look like.
+"""Variations of the pixels of the few training pictures: what a new shot may look like.
 
 Each augmentation is one function ``(sample, rng) -> sample`` listed in ``AUGMENTATIONS`` with
-its probability; order matters. Geometry is done in ``random_view`` while the crop is cut, so
-pixels are interpolated once. Values are log-encoded (``plate.colour.encode_log``), where
-exposure is an offset and contrast a factor.
+its probability; order matters. Where things are is varied before, while the crop is cut
+(``views``). Values are log-encoded (``plate.colour.encode_log``), where exposure is an offset
+and contrast a factor.
 """
 
 from __future__ import annotations
@@ -16,31 +16,14 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
 
 from laikaroto.coords import FloatArray
-from laikaroto.model.crop import Box, crop_matrix, invert
+from laikaroto.training.views import GRID, Image, Rng, relief_map
 
-#: grid cells across the crop, and the largest standard deviation of their shifts, of its side
-ELASTIC = ((4, 0.02), (7, 0.01))
-#: px of the crop between two values of a displacement field
-GRID = 8
-#: share of the pictures whose head is turned in space; by how much (standard deviation about
-#: the upright and the level axis), and at most, radians
-TURN_SHARE = 0.7
-TURN = (0.16, 0.09)
-MOST_TURN = 0.4
-#: how far a point's depth reaches, as a fraction of the head, and the weight of the surroundings
-_RELIEF_REACH = 0.06
-_RELIEF_SURROUND = 0.05
-_INVERSIONS = 12
 #: standard deviation of the light that moves, log-encoded: 0.07 are about one and a half stops
 RELIGHT = 0.07
 #: soft masks are made this many times smaller than the picture
 _MASK_GRID = 4
-
-Rng = np.random.Generator
-Image = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,138 +39,6 @@ class Sample:
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
     depth: FloatArray | None = None
-
-
-def random_box(box: Box, rng: Rng) -> tuple[Box, float]:
-    """A head box as inexact as a finder's, and a turn of the camera in radians."""
-    side = box.side * np.exp(rng.uniform(-0.22, 0.22))
-    x, y = rng.normal(0, 0.05, 2) * box.side
-    return Box(box.x + x, box.y + y, float(side)), float(rng.normal(0, 0.18))
-
-
-def random_view(
-    image: NDArray[np.floating],
-    values: FloatArray,
-    box: Box,
-    size: int,
-    rng: Rng,
-    *,
-    depth: FloatArray | None = None,
-) -> tuple[Image, FloatArray]:
-    """Cut a crop under a random similarity, stretch, soft elastic warp and turn of the head.
-
-    Args:
-        image: (H, W, 3) plate or reduced plate.
-        values: (P, 6) control points in the image's px.
-        box: the head in the image's px.
-        size: side of the crop, px.
-        rng: the only source of chance.
-        depth: (P,) as ``relief.find_relief`` gives it; None: the head is not turned.
-
-    Returns:
-        The crop (size, size, 3) and the control points in crop px.
-    """
-    near, turn = random_box(box, rng)
-    matrix = crop_matrix(near, size, turn=turn)
-    stretch = np.exp(rng.normal(0, 0.06))
-    shear = rng.normal(0, 0.05)
-    middle = np.array([size / 2, size / 2])
-    bend = np.array([[stretch, shear], [0.0, 1 / stretch]])
-    matrix[:, 2] += matrix[:, :2] @ (middle - bend @ middle)
-    matrix[:, :2] = matrix[:, :2] @ bend
-    field = _elastic_field(size, rng)
-    if depth is not None and rng.random() < TURN_SHARE:
-        angles = np.clip(rng.normal(0, TURN), -MOST_TURN, MOST_TURN)
-        inner = invert(matrix)
-        field += turn_field(values[:, :2] @ inner[:, :2].T + inner[:, 2], depth, angles, size)
-    return _cut_bent(image, matrix, field, size), _warp_points(values, matrix, field, size)
-
-
-def _cut_bent(image: NDArray[np.floating], matrix: FloatArray, field: Image, size: int) -> Image:
-    """The crop whose pixel q shows the image at ``matrix`` (q + field(q))."""
-    whole = cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)
-    centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    across, down = centres[None, :] + whole[..., 0], centres[:, None] + whole[..., 1]
-    # float32 throughout: this runs once for every picture of every step
-    (xx, xy, x0), (yx, yy, y0) = matrix.astype(np.float32)
-    half = np.float32(0.5)
-    map_x, map_y = xx * across + xy * down + (x0 - half), yx * across + yy * down + (y0 - half)
-    left, right = _seen(map_x, image.shape[1])
-    top, bottom = _seen(map_y, image.shape[0])
-    part = image[top:bottom, left:right].astype(np.float32)
-    map_x -= left
-    map_y -= top
-    crop = cv2.remap(part, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(crop, np.float32)
-
-
-def _seen(places: Image, count: int) -> tuple[int, int]:
-    """Which of ``count`` columns or rows are looked at: the others need no conversion."""
-    first = int(np.clip(np.floor(places.min()) - 1, 0, count - 2))
-    return first, int(np.clip(np.ceil(places.max()) + 2, first + 2, count))
-
-
-def _elastic_field(size: int, rng: Rng) -> Image:
-    """A smooth displacement (size / GRID, size / GRID, 2), px, at the middles of grid cells.
-
-    Two scales: wide bends stand for what the relief does not know of turns of the head;
-    narrow ones for expressions that the kit has and the training shots lack.
-    """
-    cells = size // GRID
-    field = np.zeros((cells, cells, 2), np.float32)
-    for knots, most in ELASTIC:
-        amount = rng.uniform(0, most) * size
-        coarse = rng.normal(0, amount, (knots, knots, 2)).astype(np.float32)
-        field += cv2.resize(coarse, (cells, cells), interpolation=cv2.INTER_CUBIC)
-    return field
-
-
-def turn_field(xy: FloatArray, depth: FloatArray, angles: FloatArray, size: int) -> Image:
-    """The displacement that turns a head in space, as ``_elastic_field`` gives one.
-
-    What is nearer moves further.
-
-    Args:
-        xy: (P, 2) points of the head in crop px.
-        depth: (P,) towards the camera, as a fraction of the larger extent of the points.
-        angles: (2,) radians, about the upright and the level axis.
-        size: side of the crop, px.
-    """
-    extent = float(np.ptp(xy, axis=0).max())
-    reach = np.sin(angles) * extent
-    relief = relief_map(xy + depth[:, None] * reach, depth, size)
-    return np.asarray(-relief[..., None] * reach, np.float32)
-
-
-def relief_map(xy: FloatArray, depth: FloatArray, size: int) -> Image:
-    """Depth at the middles of grid cells (size / GRID, size / GRID), as a fraction of the head.
-
-    Between points (P, 2) in crop px it is a weighted mean of their depths (P,); away from all
-    of them it sinks to that of the farthest.
-    """
-    reach = 2 * (_RELIEF_REACH * float(np.ptp(xy, axis=0).max())) ** 2
-    centres = (np.arange(size // GRID) + 0.5) * GRID
-    near_x = np.exp(-((centres[None, :] - xy[:, 0:1]) ** 2) / reach)
-    near_y = np.exp(-((centres[None, :] - xy[:, 1:2]) ** 2) / reach)
-    total = near_y.T @ near_x + _RELIEF_SURROUND
-    summed = (near_y * depth[:, None]).T @ near_x + _RELIEF_SURROUND * depth.min()
-    return np.asarray(summed / total, np.float32)
-
-
-def _warp_points(values: FloatArray, matrix: FloatArray, field: Image, size: int) -> FloatArray:
-    """Where plate points land in the crop: the warp is inverted by fixed-point steps."""
-    absolute = np.stack(
-        [values[:, :2], values[:, :2] + values[:, 2:4], values[:, :2] + values[:, 4:6]]
-    )
-    back = invert(matrix)
-    goal = absolute.reshape(-1, 2) @ back[:, :2].T + back[:, 2]
-    place = goal.copy()
-    for _ in range(_INVERSIONS):
-        at = (place[:, ::-1] / GRID - 0.5).T
-        moved = [map_coordinates(field[..., c], at, order=1, mode="nearest") for c in (0, 1)]
-        place = goal - np.stack(moved, axis=-1)
-    xy, tin, tout = place.reshape(3, len(values), 2)
-    return np.concatenate([xy, tin - xy, tout - xy], axis=1)
 
 
 def light(sample: Sample, rng: Rng) -> Sample:
@@ -328,7 +179,7 @@ def vary(
     """Apply every registered augmentation with its probability.
 
     Args:
-        sample: a crop from ``random_view``.
+        sample: a crop from ``views.random_view``.
         rng: the only source of chance.
         other: gives a crop-sized random piece of some training plate.
         probabilities: those that differ from the registered ones, by name.

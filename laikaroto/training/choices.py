@@ -1,10 +1,11 @@
 """Which augmentations and losses there are, and whether a configuration names others.
 
-The registries are ``augment.AUGMENTATIONS`` and ``augment.WITH_OTHER`` (name -> probability and
-function) and ``losses.WEIGHTS`` (name -> weight); their functions' docstrings say what each is
-for. A setting that nobody reads would be worse than none: unknown names are refused when a
-training set is prepared, and a configured loss without a target when training starts
-(``loop.check_losses``).
+The registries are ``views.WARPS``, ``augment.AUGMENTATIONS`` and ``augment.WITH_OTHER`` (name ->
+probability and function) and ``losses.WEIGHTS`` (name -> weight); their functions' docstrings
+say what each is for. A setting that nobody reads would be worse than none: unknown names are
+refused when a training set is prepared, and a configured loss without a target, or an
+augmentation without what it needs, when training starts (``loop.check_augmentations``,
+``loop.check_losses``).
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from laikaroto.config import TrainingConfig
 from laikaroto.errors import ConfigError
 from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER
 from laikaroto.training.losses import WEIGHTS
+from laikaroto.training.views import WARPS
 
 
 def augmentations() -> dict[str, float]:
     """Every registered augmentation and how likely it is applied."""
-    return {name: entry[0] for name, entry in (*WITH_OTHER.items(), *AUGMENTATIONS.items())}
+    entries = (*WARPS.items(), *WITH_OTHER.items(), *AUGMENTATIONS.items())
+    return {name: entry[0] for name, entry in entries}
 
 
 def losses() -> dict[str, float]:

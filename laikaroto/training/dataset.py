@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zipfile import BadZipFile
 
 import numpy as np
@@ -34,16 +35,18 @@ from laikaroto.model.crop import (
     reduce_plate,
     whole_plate,
 )
+from laikaroto.model.mirror import Mirror
 from laikaroto.model.prior import ShapePrior
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.absence import background, vary_presence
-from laikaroto.training.augment import Image, Rng, Sample, light, random_view, vary
+from laikaroto.training.augment import Sample, light, vary
+from laikaroto.training.expression import towards_others
 from laikaroto.training.losses import Targets
-from laikaroto.training.mirror import Mirror
 from laikaroto.training.prior import fit_prior
-from laikaroto.training.relief import find_relief
+from laikaroto.training.relief import Relief, find_relief
+from laikaroto.training.views import Head, Image, Rng, random_view
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +57,8 @@ class Example:
     whole: small whole plate (fh, fw, 3) float16 and the 2×3 ``matrix`` from its px to the
     plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
     in plate px. placed (P,): points that tell where the head is, where that is more than
-    the known ones: of a frame on which an artist corrected a few shapes.
+    the known ones: of a frame on which an artist corrected a few shapes. mirrored (P, 6):
+    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror.
     """
 
     shot: str
@@ -67,6 +71,7 @@ class Example:
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
     placed: NDArray[np.bool_] | None = None
+    mirrored: FloatArray | None = None
 
     @property
     def box(self) -> Box:
@@ -147,22 +152,38 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     Raises:
         TruthError: the file is missing or damaged.
     """
+    with _opened(folder, shot, frame) as data:
+        known, placed = data["known"], data["placed"]
+        return Example(
+            shot,
+            frame,
+            data["head"],
+            float(data["scale"]),
+            data["whole"],
+            data["matrix"],
+            data["values"],
+            data["visible"],
+            known,
+            None if np.array_equal(known, placed) else placed,
+        )
+
+
+def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Control points (P, 6) and which are known (P,) of a prepared frame, without its pictures.
+
+    Raises:
+        TruthError: the file is missing or damaged.
+    """
+    with _opened(folder, shot, frame) as data:
+        return data["values"], data["known"]
+
+
+@contextmanager
+def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArray[Any]]]:
     path = example_file(folder, shot, frame)
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            known, placed = data["known"], data["placed"]
-            return Example(
-                shot,
-                frame,
-                data["head"],
-                float(data["scale"]),
-                data["whole"],
-                data["matrix"],
-                data["values"],
-                data["visible"],
-                known,
-                None if np.array_equal(known, placed) else placed,
-            )
+            yield data
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
@@ -171,6 +192,8 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
 #: of the crop, from least to most
 STARTS = 3
 START_NOISE = (0.0004, 0.01)
+#: how much larger than a training picture ``Dataset.views`` are
+VIEW_ROOM = 1.5
 #: a head in the finder's picture: centre as fractions, log of its side relative to the width
 Place = tuple[float, float, float]
 
@@ -209,10 +232,12 @@ class Dataset:
 
         With a ``mirror``, half of the pictures of a batch are mirrored.
         """
-        self.examples = tuple(examples)
+        self.examples = tuple(_with_mirror_image(example, mirror) for example in examples)
         self.tracks, self.crop_px, self.finder, self.mirror = tracks, crop_px, finder, mirror
-        self.depths = _depths(self.examples)
+        self.relief, self._in_relief = _relief(self.examples)
         self._poses = self.poses()
+        self._parts: dict[tuple[str, ...], Dataset] = {}
+        self._prior: ShapePrior | None = None
         #: probabilities of augmentations that differ from the registered ones
         self.probabilities: Mapping[str, float] = {}
         #: rendered heads, and the share of the pictures that shows them
@@ -221,10 +246,17 @@ class Dataset:
 
     def of_shots(self, shots: Sequence[str]) -> Dataset:
         """The part of the data set that comes from these shots; renders are of no shot."""
-        chosen = [example for example in self.examples if example.shot in shots]
-        part = Dataset(
-            chosen, tracks=self.tracks, crop_px=self.crop_px, finder=self.finder, mirror=self.mirror
-        )
+        part = self._parts.get(tuple(shots))
+        if part is None:
+            chosen = [example for example in self.examples if example.shot in shots]
+            part = Dataset(
+                chosen,
+                tracks=self.tracks,
+                crop_px=self.crop_px,
+                finder=self.finder,
+                mirror=self.mirror,
+            )
+            self._parts[tuple(shots)] = part  # relief and prior take seconds to find
         part.probabilities = self.probabilities
         part.renders, part.renders_share = self.renders, self.renders_share
         return part
@@ -240,10 +272,14 @@ class Dataset:
     def prior(self) -> ShapePrior | None:
         """What the shapes of this data set can look like; None where it does not tell."""
         whole = [example for example in self.examples if example.known.all()]
-        if not whole:
-            return None
+        if not whole or self._prior is not None:
+            return self._prior
         values = np.stack([example.values for example in whole])
-        return fit_prior(values, [example.shot for example in whole], mirror=self.mirror)
+        shots = [example.shot for example in whole]
+        images = [example.mirrored for example in whole if example.mirrored is not None]
+        mirrored = np.stack(images) if self.mirror is not None else None
+        self._prior = fit_prior(values, shots, tracks=self.tracks, mirrored=mirrored)
+        return self._prior
 
     def mean_xy(self) -> torch.Tensor:
         """(P, 2) mean places as fractions of the head box, whose middle is at (0.5, 0.5)."""
@@ -303,32 +339,81 @@ class Dataset:
         rng = np.random.default_rng(seed)
         number = int(rng.integers(len(self.examples)))
         example = self.examples[number]
-        shown, depth = example, self.depths[number]
+        shown, head = example, self._head(number, rng)
         if self.renders and rng.random() < self.renders_share:
-            head = self.renders[int(rng.integers(len(self.renders)))]
-            shown, depth = head.before(self._piece(rng)), None
+            render = self.renders[int(rng.integers(len(self.renders)))]
+            shown = render.before(self._piece(rng, self.crop_px))
+            head = Head(shown.values)
         # where heads are in a plate is learned from plates only
-        return self._crop(shown, depth, rng), self._whole(example, rng)
+        return self._crop(shown, head, rng), self._whole(example, rng)
 
-    def _crop(self, example: Example, depth: FloatArray | None, rng: Rng) -> Sample:
-        image = example.head
-        values = example.values * example.scale
-        box = Box(
-            example.box.x * example.scale,
-            example.box.y * example.scale,
-            example.box.side * example.scale,
-        )
+    def _head(self, number: int, rng: Rng) -> Head:
+        """What is known of the head of an example, plate px."""
+        values = self.examples[number].values
+        if self.relief is None or number not in self._in_relief:
+            return Head(values)
+        frame = self._in_relief[number]
+        moves = towards_others(self.relief, frame, values[:, 1], rng) * self.relief.side[frame]
+        return Head(values, self.relief.depth[frame], moves)
+
+    def views(self, shots: Sequence[str], each: int, *, seed: int) -> list[Example]:
+        """Frames of these shots as another shot might show them: turned, relit, occluded.
+
+        Varied as training pictures are, but not warped into heads that no puppet has, every
+        second one not turned either, and with room around the head, so that they can be cropped
+        as plates are.
+
+        Args:
+            shots: whose frames.
+            each: how many views of each frame.
+            seed: of all chance.
+
+        Returns:
+            Examples whose frames are numbered from 0; of the whole plate nothing is kept.
+        """
+        found: list[Example] = []
+        size = round(self.crop_px * VIEW_ROOM)
+        for number, example in enumerate(self.examples):
+            if example.shot not in shots:
+                continue
+            for again in range(each):
+                rng = np.random.default_rng((seed, number, again, 2))
+                head = self._head(number, rng) if again % 2 else Head(example.values)
+                sample = self._crop(example, head, rng, room=VIEW_ROOM, rigid=True)
+                drawn = box_around(sample.values[sample.known, :2])
+                scale = drawn.side / example.box.side
+                values = sample.values / scale
+                inside = ((sample.values[:, :2] >= 0) & (sample.values[:, :2] <= size)).all(axis=1)
+                found.append(
+                    Example(
+                        example.shot, len(found), sample.image.astype(np.float16), scale,
+                        np.zeros((0, 0, 3), np.float16), np.eye(2, 3), values,
+                        sample.visible & inside, sample.known,
+                    )
+                )  # fmt: skip
+        return found
+
+    def _crop(
+        self, example: Example, head: Head, rng: Rng, *, room: float = 1.0, rigid: bool = False
+    ) -> Sample:
+        image, scale = example.head, example.scale
+        head = head.through(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
+        side = example.box.side * scale * room
+        box = Box(example.box.x * scale, example.box.y * scale, side)
+        size = round(self.crop_px * room)
         visible, known = example.visible, example.known
         if self.mirror is not None and rng.random() < 0.5:
             width = image.shape[1]
             image = image[:, ::-1]
-            values = self.mirror.values(values, width)
+            example = _with_mirror_image(example, self.mirror)  # a render has none yet
+            assert example.mirrored is not None
+            values = example.mirrored * scale + [width, 0, 0, 0, 0, 0]
+            head = head.mirrored(values, self.mirror)
             visible, known = visible[self.mirror.order], known[self.mirror.order]
-            depth = None if depth is None else depth[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
-        crop, points = random_view(image, values, box, self.crop_px, rng, depth=depth)
-        sample = Sample(crop, points, visible, known, depth)
-        return vary(sample, rng, lambda: self._piece(rng), self.probabilities)
+        crop, points = random_view(image, head, box, size, rng, self.probabilities, rigid=rigid)
+        sample = Sample(crop, points, visible, known, head.depth)
+        return vary(sample, rng, lambda: self._piece(rng, size), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:
         """Inexact places (K, P, 2) of points (P, 2), all fractions of the crop.
@@ -350,7 +435,7 @@ class Dataset:
             starts.append(start + rng.normal(0, each, xy.shape))
         return np.stack(starts)
 
-    def _piece(self, rng: Rng) -> Image:
+    def _piece(self, rng: Rng, size: int) -> Image:
         """A random piece of some training plate, to put behind or before the puppet."""
         plate = self.examples[int(rng.integers(len(self.examples)))].head
         height, width = plate.shape[:2]
@@ -358,8 +443,8 @@ class Dataset:
         box = Box(float(rng.uniform(0, width)), float(rng.uniform(0, height)), side)
         turn = float(rng.uniform(-np.pi, np.pi))
         # every second pixel will do for what is out of focus, and is quicker to bring to float32
-        matrix = crop_matrix(box, self.crop_px, turn=turn) / 2
-        return cut_crop(plate[::2, ::2].astype(np.float32), matrix, self.crop_px)
+        matrix = crop_matrix(box, size, turn=turn) / 2
+        return cut_crop(plate[::2, ::2].astype(np.float32), matrix, size)
 
     def _whole(self, example: Example, rng: Rng) -> tuple[Image, Place, bool]:
         """A random view of a whole plate; the head's centre (fractions) and log relative side.
@@ -403,6 +488,13 @@ class Dataset:
         return background(example.whole, _whole_box(example), rng).astype(np.float32)
 
 
+def _with_mirror_image(example: Example, mirror: Mirror | None) -> Example:
+    """The example, its mirror image beside it if there is a mirror."""
+    if mirror is None or example.mirrored is not None:
+        return example
+    return replace(example, mirrored=mirror.values(example.values, 0.0))
+
+
 def _whole_box(example: Example) -> Box:
     """Where the head is, px of the example's small whole plate."""
     inner = invert(example.matrix)
@@ -410,17 +502,14 @@ def _whole_box(example: Example) -> Box:
     return Box(float(x), float(y), example.box.side * float(inner[0, 0]))
 
 
-def _depths(examples: Sequence[Example]) -> list[FloatArray | None]:
-    """How far the points of each example stand out, where all are known and the poses tell it."""
+def _relief(examples: Sequence[Example]) -> tuple[Relief | None, dict[int, int]]:
+    """The head in space, of the examples with all points known, and which frame of it each is."""
     whole = [i for i, example in enumerate(examples) if example.known.all()]
-    depths: list[FloatArray | None] = [None] * len(examples)
-    if whole:
-        xy = np.stack([examples[i].values[:, :2] for i in whole])
-        found = find_relief(xy, np.stack([examples[i].visible for i in whole]))
-        if found is not None:
-            for i, depth in zip(whole, found, strict=True):
-                depths[i] = depth
-    return depths
+    if not whole:
+        return None, {}
+    xy = np.stack([examples[i].values[:, :2] for i in whole])
+    found = find_relief(xy, np.stack([examples[i].visible for i in whole]))
+    return found, {number: frame for frame, number in enumerate(whole)}
 
 
 def _tensor(array: NDArray[np.generic]) -> torch.Tensor:

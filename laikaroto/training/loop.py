@@ -7,8 +7,9 @@ With one shot only there is nothing to hold out, and no figure.
 
 The learning rate falls along a half cosine over the budget; averaged weights are what is
 measured and kept. Every step's batch depends on the seed and the step alone, so a training
-that was killed goes on from its last checkpoint as if nothing had been, and several processes
-(``training.processes``), each with a slice of the batch, see the samples that one would see.
+that was killed goes on from its last checkpoint as if nothing had been (told to stop, it writes
+one first), and several processes (``training.processes``), each with a slice of the batch, see
+the samples that one would see.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import torch
@@ -28,6 +29,7 @@ from torch import nn
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.errors import ConfigError, TruthError, TryAgainError, UsageError
 from laikaroto.shapes.records import PlateInfo
+from laikaroto.stopping import Stop, ToldToStopError
 from laikaroto.training.checkpoint import (
     Settings,
     State,
@@ -42,15 +44,18 @@ from laikaroto.training.dataset import Batch, Dataset
 from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import WEIGHTS, CurveIndex, drawing_loss, finder_loss
 from laikaroto.training.meeting import slice_of
-from laikaroto.training.processes import ALONE, Peers
+from laikaroto.training.processes import ALONE, LostContactError, Peers
 from laikaroto.training.schedule import learning_rate, measure_every, stalled
 from laikaroto.training.validate import HeldOut, as_rotos, predict_held_out, refine_held_out
+from laikaroto.training.views import NEEDS_RELIEF
 from laikaroto.training.warm_start import Source, Taken, load_weights
 
 Report = Callable[[float, str], None]
 
 CHECKPOINT_EVERY_S = 45.0
 AVERAGE = 0.99
+#: The networks at the end of the first phase, which have not seen the held-out shots.
+UNSEEN = "unseen.npz"
 
 
 def threads_for(processes: int = 1) -> int:
@@ -119,7 +124,9 @@ def train_step(state: State, batch: Batch, learning: Learning, *, rate: float) -
 class Course:
     """Everything fixed during one training.
 
-    peers: all processes that train together; processes_here: those that share this task's CPUs.
+    peers: all processes that train together; processes_here: those that share this task's CPUs;
+    stop: a wish to end; permit: asked before a checkpoint replaces the former one, raises if this
+    is a late copy of a training that goes on elsewhere.
     """
 
     settings: Settings
@@ -130,6 +137,8 @@ class Course:
     report: Report
     peers: Peers = ALONE
     processes_here: int = 1
+    stop: Stop = field(default_factory=Stop)
+    permit: Callable[[], None] = lambda: None
 
     @property
     def checkpoint(self) -> Path:
@@ -175,7 +184,8 @@ def _measure(course: Course, state: State, index: CurveIndex) -> dict[str, float
     """Errors on the held-out shots as process 0 measures them, for a row of the history."""
     tracks, curves = None, None
     if course.peers.leads:
-        tracks, curves = _errors(course, course.measure(state, index))
+        with course.stop.at_once():
+            tracks, curves = _errors(course, course.measure(state, index))
     tracks, curves = course.peers.agree(tracks, curves)
     return {"validation_tracks_px": tracks, "validation_curves_px": curves}
 
@@ -186,7 +196,8 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
     state.measured_at_s = state.seconds
     scale = None
     if peers.leads:
-        held_out = course.measure(state, index)
+        with course.stop.at_once():
+            held_out = course.measure(state, index)
         scale = held_out.error_scale()
         save(
             course.folder / "held_out.pt",
@@ -198,7 +209,7 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
                 "rows": [[example.shot, example.frame] for example in held_out.examples],
             },
         )
-        write_weights(course.folder / "unseen.npz", state)
+        write_weights(course.folder / UNSEEN, state)
     state.error_scale, seconds = peers.agree(scale, state.seconds + time.monotonic() - began)
     state.seconds = seconds or 0.0
 
@@ -230,7 +241,8 @@ def train(
     Raises:
         TruthError: nothing to learn from.
         ConfigError: a configured loss has nothing to learn from.
-        TryAgainError: the disk refuses a checkpoint, or another process was lost.
+        TryAgainError: the disk refuses a checkpoint.
+        ToldToStopError: after a checkpoint; so is LostContactError of process 0.
     """
     settings = course.settings
     if not course.dataset.examples:
@@ -242,18 +254,30 @@ def train(
     taken = None
     if not resumed:
         taken = load_weights(state, source, course.template) if source is not None else None
+        check_augmentations(course)
         check_losses(course, state, index)
-    _start_together(course, state)
-    if on_start is not None:
-        on_start(
-            Start(
-                resumed=resumed,
-                step=state.step,
-                seconds=state.seconds,
-                threads=threads,
-                taken=taken,
-            )
-        )
+    with course.stop.careful():
+        try:
+            _start_together(course, state)
+            if on_start is not None:
+                on_start(
+                    Start(
+                        resumed=resumed,
+                        step=state.step,
+                        seconds=state.seconds,
+                        threads=threads,
+                        taken=taken,
+                    )
+                )
+            _run_phases(course, state, index)
+        except (ToldToStopError, LostContactError) as error:
+            _leave(course, state, error)
+    return state
+
+
+def _run_phases(course: Course, state: State, index: CurveIndex) -> None:
+    """All that is left of the training."""
+    settings = course.settings
     phases: Sequence[tuple[float, Dataset]] = [(1.0, course.dataset)]
     if settings.held_out:
         kept = [shot for shot in settings.training_shots if shot not in settings.held_out]
@@ -265,7 +289,19 @@ def train(
             _finish_held_out(course, state, index)
             _keep(course, state)
     _keep(course, state)
-    return state
+
+
+def _leave(course: Course, state: State, error: ToldToStopError | LostContactError) -> NoReturn:
+    """End before the end; process 0 keeps what was learned. The state is whole between steps."""
+    if not course.peers.leads or not state.step:
+        raise error
+    course.permit()
+    write_checkpoint(course.checkpoint, state)
+    raise type(error)(
+        f"{str(error).partition(';')[0]}; a checkpoint at step {state.step}, with "
+        f"{state.seconds:.0f} s of {state.budget_s(course.settings):.0f} s used, is written: "
+        "started again, the training goes on from there"
+    ) from error
 
 
 def _start_together(course: Course, state: State) -> None:
@@ -285,8 +321,26 @@ def _start_together(course: Course, state: State) -> None:
 def _keep(course: Course, state: State) -> None:
     """Write a checkpoint, once for all processes, which then hold what is in it."""
     if course.peers.leads:
+        course.permit()
         write_checkpoint(course.checkpoint, state)
     course.peers.follow(tuple(state.modules().values()))
+
+
+def check_augmentations(course: Course) -> None:
+    """Refuse configured augmentations for which a character's truth does not say enough.
+
+    Raises:
+        ConfigError: names them.
+    """
+    configured = course.settings.augmentations
+    wanted = [name for name in NEEDS_RELIEF if configured.get(name, 0.0) > 0]
+    if wanted and course.dataset.relief is None:
+        raise ConfigError(
+            f"characters/{course.template.character}.yaml: training.augmentations: "
+            f"{', '.join(wanted)} need the head in space, which this ground truth does not tell "
+            "(too few frames with all points known, or the head hardly turns); remove them, or "
+            "set them to 0"
+        )
 
 
 def check_losses(course: Course, state: State, index: CurveIndex) -> None:
@@ -341,6 +395,8 @@ def _run_phase(
     measures = end < 1.0
     try:
         while course.share(state) < end:
+            if peers.any(course.stop.asked):
+                raise ToldToStopError("told to stop; goes on when it is started again")
             if measures and stalled(state.history, settings.patience):
                 course.report(course.share(state), "the held-out error falls no more: going on")
                 break

@@ -3,6 +3,7 @@
 dataset.json      what ``prepare`` gathered (``DatasetIndex``)
 dataset/          one small file for each frame
 renders/          one small file for each rendered head
+mirrored.npz      mirror images of the frames, where shapes had to be drawn anew for them
 settings.json     how it is trained; written at the first attempt, kept by the next ones
 checkpoint.pt     where the training can go on from
 held_out.pt       predictions on the held-out shots at the end of the first phase
@@ -12,11 +13,14 @@ metrics.json      what ``evaluate`` made of them
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,16 +28,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.character.template import CharacterTemplate, read_template
 from laikaroto.config import describe_faults
+from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError, TryAgainError
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.checkpoint import Settings, State, new_state, read_checkpoint
-from laikaroto.training.dataset import Dataset, read_example
+from laikaroto.training.dataset import Dataset, read_example, read_points
 from laikaroto.training.loop import Course, Report
 from laikaroto.training.mirror import find_mirror
 from laikaroto.training.processes import ALONE, Peers
 from laikaroto.training.renders import read_render
 from laikaroto.training.validate import HeldOut, choose_held_out
+
+MIRRORED = "mirrored.npz"
 
 
 class DatasetIndex(BaseModel):
@@ -99,14 +106,61 @@ def load_dataset(run: Path, index: DatasetIndex, template: CharacterTemplate) ->
         for shot, frames in index.frames.items()
         for frame in frames
     ]
-    dataset = Dataset(
-        examples, tracks=len(template.tracks), crop_px=index.crop_px, finder=index.finder_size
-    )
+    mirror = None
     if index.mirror == "auto":
-        dataset.mirror = find_mirror(template, dataset.poses())
+        mirror = find_mirror(template, [e.values for e in examples if e.known.all()])
+    if mirror is not None and mirror.redrawn:
+        images = _read_mirrored(run, len(examples), template.point_count)
+        examples = [replace(e, mirrored=row) for e, row in zip(examples, images, strict=True)]
+    dataset = Dataset(
+        examples, tracks=len(template.tracks), crop_px=index.crop_px, finder=index.finder_size,
+        mirror=mirror,
+    )  # fmt: skip
     dataset.renders = [read_render(render_file(run, name)) for name in index.renders]
     dataset.renders_share = index.renders_share
     return dataset
+
+
+def write_mirrored(
+    run: Path, index: DatasetIndex, template: CharacterTemplate, report: Report
+) -> None:
+    """Draw the mirror images of all prepared frames, if shapes have to be drawn anew for them.
+
+    That takes a moment for each frame, and every process of every later step needs them.
+
+    Raises:
+        TruthError: a prepared frame is missing or damaged. TryAgainError: the disk refuses.
+    """
+    frames = [(shot, frame) for shot, numbers in index.frames.items() for frame in numbers]
+    points = [read_points(run / "dataset", shot, frame) for shot, frame in frames]
+    mirror = find_mirror(template, [values for values, known in points if known.all()])
+    if mirror is None or not mirror.redrawn:
+        return
+    images = []
+    for (shot, frame), (values, _) in zip(frames, points, strict=True):
+        images.append(mirror.values(values, 0.0))
+        report(1.0, f"mirrored {shot} frame {frame}")
+    stream = io.BytesIO()
+    np.savez(stream, mirrored=np.stack(images))
+    write_file(run / MIRRORED, stream.getvalue())
+
+
+def _read_mirrored(run: Path, frames: int, points: int) -> Sequence[FloatArray | None]:
+    """Mirror images (P, 6) of all frames; None each where they were not written beforehand."""
+    path = run / MIRRORED
+    if not path.is_file():
+        return [None] * frames
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
+            images = np.asarray(data["mirrored"], np.float64)
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
+    if images.shape != (frames, points, 6):
+        raise TruthError(
+            f"{path}: wanted {frames} frames of {points} points, got an array of "
+            f"{images.shape}; run the prepare step again"
+        )
+    return list(images)
 
 
 def render_file(run: Path, name: str) -> Path:

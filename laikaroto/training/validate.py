@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate, unpack
 from laikaroto.coords import FloatArray, transform_points
-from laikaroto.model.calibration import shape_error
 from laikaroto.model.crop import WHOLE_DETAIL, Box, box_around, crop_matrix, cut_crop, cut_view
 from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo, Roto
-from laikaroto.training.calibrate import JudgedShape
 from laikaroto.training.dataset import Dataset, Example
-from laikaroto.training.evaluate import evaluate
 from laikaroto.training.losses import CurveIndex, Targets, actual_errors
 from laikaroto.training.network import Drawer, Drawing, Finder
 
@@ -88,44 +85,12 @@ def refine_held_out(
         values=held_out.values,
         visible=held_out.visible.astype(np.float64),
         error_px=held_out.expected * held_out.error_scale(),
+        apart_px=np.zeros_like(held_out.expected),  # of one look
         box=np.ones((count, 3)),
         found=np.ones(count),
         moved=np.full((count, 3), np.inf),
     )
     return replace(held_out, values=prior.apply(predictions, template).values)
-
-
-def judge_shapes(
-    held_out: HeldOut, template: CharacterTemplate, plates: Mapping[str, PlateInfo]
-) -> list[JudgedShape]:
-    """Every visible shape of every held-out frame, with what was expected of it."""
-    expected = {
-        (example.shot, example.frame): (row * held_out.error_scale(), seen)
-        for example, row, seen in zip(
-            held_out.examples, held_out.expected, held_out.visible, strict=True
-        )
-    }
-    judged = []
-    for shot, (prediction, truth) in as_rotos(held_out, template, plates).items():
-        measured = evaluate(prediction, truth)
-        for frame, errors in measured.frames.items():
-            row, seen = expected[(shot, frame)]
-            for name, where in template.slices().items():
-                error = errors.shapes.get(name)
-                if error is None or error.mean_px is None:
-                    continue
-                points = slice(
-                    len(template.tracks) + where.start, len(template.tracks) + where.stop
-                )
-                judged.append(
-                    JudgedShape(
-                        expected_px=shape_error(row[points], seen[points].astype(np.float64)),
-                        actual_px=error.mean_px,
-                        clean=error.clean,
-                        limit_px=measured.clean_mean_limit_px,
-                    )
-                )
-    return judged
 
 
 @torch.no_grad()

@@ -10,8 +10,9 @@ import datetime
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
 from laikaroto.model.calibration import ErrorCalibration
 from laikaroto.model.decisions import compare, figures, record_decision
+from laikaroto.model.mirror import write_mirror
 from laikaroto.model.prior import write_prior
 from laikaroto.plate.exr import PlateHeader
 from laikaroto.plate.reading import read_ahead
@@ -34,6 +36,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.files import sweep, write_file
 from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.stopping import Stop
 from laikaroto.training.meeting import ALONE, Meeting
 from laikaroto.worker.lease import check_lease
 from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
@@ -118,7 +121,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     from laikaroto.training.choices import check_choices
     from laikaroto.training.dataset import finder_size, write_example
     from laikaroto.training.renders import find_renders, write_renders
-    from laikaroto.training.run import DatasetIndex, write_index
+    from laikaroto.training.run import DatasetIndex, write_index, write_mirrored
 
     settings = show.character(character).training
     check_choices(character, settings)
@@ -145,21 +148,21 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     rotos = [roto for roto, _, _ in material]
     write_renders(run / "renders", renders, template, rotos, crop_px=settings.crop_px)
     write_template(run / "template.json", template)
-    write_index(
-        run,
-        DatasetIndex(
-            character=character,
-            truth=truth_digest(show, character),
-            crop_px=settings.crop_px,
-            finder_size=finder,
-            mirror=settings.mirror,
-            frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
-            plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
-            renders=tuple(render.name for render in renders),
-            renders_share=settings.renders.share if renders else 0.0,
-            corrected=tuple(corrected),
-        ),
+    index = DatasetIndex(
+        character=character,
+        truth=truth_digest(show, character),
+        crop_px=settings.crop_px,
+        finder_size=finder,
+        mirror=settings.mirror,
+        frames={roto.shot: tuple(sorted(roto.frames)) for roto, _, _ in material},
+        plates={roto.shot: asdict(roto.plate) for roto, _, _ in material},
+        renders=tuple(render.name for render in renders),
+        renders_share=settings.renders.share if renders else 0.0,
+        corrected=tuple(corrected),
     )
+    if settings.mirror == "auto":
+        write_mirrored(run, index, template, report)
+    write_index(run, index)
     if renders:
         report(1.0, f"prepared {len(renders)} renders")
 
@@ -180,6 +183,7 @@ def train(
     run: Path,
     report: Report,
     meeting: Meeting = ALONE,
+    stop: Stop | None = None,
 ) -> None:
     """Train until the budget is used; goes on where a killed attempt left off.
 
@@ -191,9 +195,10 @@ def train(
         run: the job's working folder.
         report: told of progress.
         meeting: the processes that train together.
+        stop: a wish to end, obeyed after the step at hand, with a checkpoint.
 
     Raises:
-        TryAgainError: another process was lost, or the disk refuses; start it again.
+        TryAgainError: told to stop, another process was lost, or the disk refuses; start it again.
     """
     from laikaroto.training.loop import threads_for
     from laikaroto.training.processes import together
@@ -210,20 +215,32 @@ def train(
     if meeting.node == 0:
         sweep(run)
     with together(meeting, helper, threads_for(meeting.processes)) as peers:
+        told = report if peers.leads else _no_report  # one line a step says enough
         course, package = _open_course(
-            show, character, budget_s, init_from, run, report, peers, meeting.processes
+            show, character, budget_s, init_from, run, told, peers, meeting.processes
         )
+        course = replace(course, stop=stop or Stop(), permit=check_lease)
         _train(course, package, report)
 
 
 def help_train(*, run: Path, place: tuple[str, int], rank: int, count: int) -> None:
-    """Be one of several processes of a training; all it is to do comes from the first one."""
+    """Be one of several processes of a training; all it is to do comes from the first one.
+
+    Its end as well: a signal to the whole group must not tear the training apart before the
+    first one, which hears it too, has brought it to an end in order.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     from laikaroto.training.loop import train as train_networks
     from laikaroto.training.processes import joined, open_store
     from laikaroto.training.run import open_course
 
     with joined(open_store(place, hosts=False), rank, count) as peers:
-        train_networks(open_course(run, lambda share, text: None, peers=peers))
+        train_networks(open_course(run, _no_report, peers=peers))
+
+
+def _no_report(share: float, text: str) -> None:
+    """What process 0 says is said for all."""
 
 
 def _open_course(
@@ -325,12 +342,14 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
     if done.is_file():
         return str(json.loads(done.read_text(encoding="utf-8"))["version"])
     from laikaroto.training.export import export_networks
+    from laikaroto.training.loop import use_threads
     from laikaroto.worker.training_report import write_report
 
+    use_threads()
     course = open_course(run, report)
     state = load_trained(course)
     parent = show.models_folder(character)
-    info = _model_info(character, run, course, state)
+    info = _model_info(character, run, course, state, report)
 
     def stamp(version: str, target: Path) -> None:
         # the page locks the folder it is built in, so it is not built in a build folder
@@ -350,6 +369,8 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
             )
             if (prior := course.dataset.prior()) is not None:
                 write_prior(folder, prior)
+            if course.dataset.mirror is not None:
+                write_mirror(folder, course.dataset.mirror)
             write_template(folder / "template.json", course.template)
             write_file(folder / "metrics.json", (run / "metrics.json").read_bytes())
             if (run / "unseen.npz").is_file():
@@ -367,19 +388,22 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
     No two trainings take the same time to the last digit of a float.
     """
-    own = info.model_dump(exclude={"created"})
+    other_host = {"created", "calibration"}  # rounded differently on another one
+    own = info.model_dump(exclude=other_host)
     for version in reversed(versions(parent)):
         try:
             text = (parent / version / "model.json").read_text(encoding="utf-8")
             other = models.ModelInfo.model_validate_json(text)
         except (OSError, ValueError):
             continue  # damaged: not ours to judge here
-        if other.model_dump(exclude={"created"}) == own:
+        if other.model_dump(exclude=other_host) == own:
             return version
     return None
 
 
-def _model_info(character: str, run: Path, course: Any, state: Any) -> models.ModelInfo:
+def _model_info(
+    character: str, run: Path, course: Any, state: Any, report: Report
+) -> models.ModelInfo:
     path = run / "init_from.json"
     init = json.loads(path.read_bytes()) if path.is_file() else {"version": None, "learned": []}
     return models.ModelInfo(
@@ -392,7 +416,7 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
         crop_px=course.settings.crop_px,
         finder_size=course.settings.finder_size,
         error_scale=state.error_scale or 1.0,
-        calibration=_calibration(course),
+        calibration=_calibration(course, report),
         training_shots=course.settings.training_shots,
         validation_shots=course.settings.held_out,
         init_from=init["version"],
@@ -400,16 +424,16 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
     )
 
 
-def _calibration(course: Any) -> ErrorCalibration:
+def _calibration(course: Any, report: Report) -> ErrorCalibration:
     """What held-out shots say of expected errors; the defaults where nothing was held out."""
-    from laikaroto.training.calibrate import fit_calibration
+    from laikaroto.training.hard_views import calibrate
     from laikaroto.training.run import read_held_out
-    from laikaroto.training.validate import judge_shapes
 
     held_out = read_held_out(course)
     if held_out is None:
         return ErrorCalibration()
-    return fit_calibration(judge_shapes(held_out, course.template, course.plates))
+    report(0.0, "calibrating expected errors on views of the held-out shots")
+    return calibrate(course, held_out.error_scale())
 
 
 def promote(show: Show, *, character: str, run: Path, report: Report) -> None:

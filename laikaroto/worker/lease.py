@@ -2,7 +2,7 @@
 
 A farm may take a host for dead and start its task elsewhere while the first copy works on. The
 later attempt leaves a file where ``LAIKAROTO_NEXT_ATTEMPT`` points to; a copy that sees it must
-not put anything where others read it.
+not put anything where others read it, nor replace a checkpoint of the other.
 """
 
 from __future__ import annotations

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from laikaroto.character.following import carry_contour
+from laikaroto.character.chaining import polyline
+from laikaroto.character.following import carry_contour, fit_match, fit_nearer
+from laikaroto.character.landmarks import Choices
+from laikaroto.character.matching import Match
+from laikaroto.character.placing import place_points
 from laikaroto.character.revectorize import (
     Revectorized,
     make_template,
@@ -18,7 +23,9 @@ from laikaroto.errors import TruthError
 from laikaroto.shapes.artist import ArtistShape
 from laikaroto.shapes.bezier import segments
 from laikaroto.shapes.contour import Contour
-from laikaroto.shapes.fitting import deviation
+from laikaroto.shapes.fitting import deviation, fit_spline
+from laikaroto.sidecar.formats import wacv2021
+from laikaroto.sidecar.formats.registry import ReadOptions
 from tests.character.puppet import (
     FORMS,
     Pose,
@@ -31,6 +38,7 @@ from tests.character.puppet import (
 from tests.shapes.drawn import circle, polygon
 from tests.tracking.simulated import read_truth
 
+LIONEL = Path(__file__).parents[1] / "data" / "lionel"
 MARK = [{form.name: spline(form.name, Pose()) for form in FORMS}]
 CLOSED = {form.name: form.closed for form in FORMS}
 
@@ -255,6 +263,75 @@ def test_a_corner_that_is_flat_on_the_marked_frame_is_found_on_the_others() -> N
     result = revectorize(artist_shots(few_poses()), forms, [mark], more_corners=True)
     found = {form.name: form.corners for form in result.shapes}
     assert found == {form.name: form.corners for form in FORMS}
+
+
+def test_corners_that_went_to_the_wrong_turns_of_one_frame_are_put_right() -> None:
+    """A spike beside a corner: both points lay one turn too far; each alone would be no better."""
+    outline = polygon([(100, 300), (300, 300), (300, 130), (290, 100), (283, 125), (100, 100)])
+    contour = Contour.of(outline, closed=True)
+    right = contour.knots.copy()
+    wrong = right.copy()
+    wrong[3], wrong[4] = right[4], right[4] + 2.0  # the spike's tip is nobody's
+    corners = np.ones(6, dtype=bool)
+    match = Match(contour=contour, along=wrong, cost=0.0)
+    fitted = fit_spline(contour, wrong, corners), (1.0, 5.0)
+    points, (_, most) = fit_nearer(match, np.arange(6), corners, fitted)
+    assert most < 0.1
+    assert points[:, :2] == pytest.approx(outline[:, :2], abs=0.1)
+
+
+def test_a_frame_that_stays_off_is_mended_by_small_slides_only() -> None:
+    contour = Contour.of(circle(100.0, count=8, centre=(200.0, 200.0)), closed=True)
+    along = contour.length * np.array([0.0, 0.3, 0.5, 0.75])
+    match = Match(contour=contour, along=along, cost=0.0)
+    corners = np.zeros(4, dtype=bool)
+    before = fit_match(match, np.arange(4), corners)
+    worse = before[0], (before[1][0], 9.0)  # as if it had stayed off
+    points, (_, most) = fit_nearer(match, np.arange(4), corners, worse)
+    assert most < 9.0
+    slid = np.linalg.norm(points[:, :2] - contour.at(along), axis=1)
+    assert slid.max() < 0.02 * contour.length
+
+
+def test_points_that_a_shape_has_too_few_of_are_placed_where_they_reach_furthest() -> None:
+    """Six points hold this outline, in some places; those that single stretches propose do not."""
+    angles = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+    frames = []
+    for bulge in (0.0, 10.0, 20.0):
+        radius = 100 + 24 * np.cos(2 * angles + 0.3) + bulge * np.cos(3 * angles)
+        xy = np.stack([np.cos(angles) * 1.5, np.sin(angles)], axis=1) * radius[:, None]
+        frames.append(polyline(xy + 300, closed=True))
+    along = [contour.along[:-1:4] for contour in frames]
+    matches = [Match(contour=c, along=a, cost=0.0) for c, a in zip(frames, along, strict=True)]
+    smooth = np.zeros((3, 60), dtype=bool)
+
+    def reach(stations: np.ndarray) -> float:
+        return max(fit_match(m, stations, smooth[0, stations])[1][1] for m in matches)
+
+    few = place_points(matches, smooth, count=None, tolerance_px=0.5, corner_share=0.6)
+    assert few.enough is None and reach(few.stations) <= 0.5
+    number = len(few.stations)
+    asked = place_points(matches, smooth, count=number, tolerance_px=0.5, corner_share=0.6)
+    assert len(asked.stations) == number and reach(asked.stations) <= 0.5
+    less = place_points(matches, smooth, count=number - 2, tolerance_px=0.5, corner_share=0.6)
+    assert len(less.stations) == number - 2
+    assert less.enough is not None and less.enough[0] is not None
+    assert number - 2 < less.enough[0] <= number
+    proposed = Choices.of(frames, np.stack(along), smooth[0]).best(number - 2)
+    assert proposed is not None and reach(less.stations) <= reach(proposed[0])
+
+
+def test_real_roto_of_a_film_is_held_by_the_films_own_numbers_of_points() -> None:
+    """The film's own re-vectorised sideburns are up to 5.3 px off with six points."""
+    paths = sorted(LIONEL.glob("raw_shapes-*.json"))
+    shots = {path.stem: wacv2021.read(path, ReadOptions()).shapes for path in paths}
+    assert len(shots) == 4
+    counts = {f"{side}_{part}": n for part, n in (("eye", 6), ("eyebrow", 8), ("sideburn", 6))
+              for side in ("left", "right")}  # fmt: skip
+    result = make_template(shots, counts=counts)
+    assert result.left_out == () and result.enough_points == {}
+    assert {f.name: f.count for f in result.shapes if f.name in counts} == counts
+    assert max(report.max_px for report in result.reports) <= 0.5
 
 
 def test_a_redrawn_contour_is_carried_onto_the_points_of_a_drawing() -> None:

@@ -292,6 +292,24 @@ def test_what_does_not_fit_is_told_and_leaves_nothing(
     assert versions(parent(show)) == ["v001"]
 
 
+def test_the_names_table_of_the_character_holds_for_corrections_too(
+    correct: Run, show: Show, drawn: Roto, tmp_path: Path
+) -> None:
+    """What 'truth import' was told once need not be said with --map again."""
+    fix = edited(drawn, "mouth", {1004: moved((2.0, 0.0))})
+    theirs = {("lippen" if n == "mouth" else n): s for n, s in fix.shapes.items()}
+    path = file(tmp_path, replace(fix, shapes={**theirs, "garbage": drawn.shapes["mouth"]}))
+    ran = correct(path)
+    assert ran.code == EXIT_FAILED and "shape 'lippen' is not one of this character" in ran.err
+    config = show.configs.folder / "characters" / "hero.yaml"
+    table = "names: {lippen: mouth, garbage: null}"
+    config.write_text(config.read_text().replace("names: {}", table))
+    ran = correct(path)
+    assert ran.code == EXIT_OK, ran.err
+    assert "mouth: frames 1004, moved by up to 2.00 px" in ran.out
+    assert points(version(show, 2), "mouth", 1004) == points(fix, "mouth", 1004)
+
+
 def test_a_deleted_shape_is_left_as_it_is_and_told(
     correct: Run, show: Show, drawn: Roto, tmp_path: Path
 ) -> None:

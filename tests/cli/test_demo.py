@@ -76,7 +76,7 @@ def test_a_failing_job_is_shown_with_its_log_and_the_farm_is_stopped(
     cut.write_bytes(cut.read_bytes()[:4000])
     ran = laikaroto("demo", "--out", out, "--budget", "20s")
     assert ran.code == 1
-    assert "train-hero-" in ran.err and "prepare/0" in ran.err
+    assert "_train-" in ran.err and "prepare/0" in ran.err
     assert "1004" in ran.err and "cut off" in ran.err
     status = laikaroto("farm", "status", "--configs", out / "configs", "--json")
     assert json.loads(status.out)["supervisor"] is None

@@ -112,6 +112,22 @@ def test_doctor_on_a_fresh_sample_show(laikaroto, sample_configs: Path) -> None:
     ], "doctor writes nothing"  # fmt: skip
 
 
+def test_doctor_looks_for_the_secrets_of_notices(
+    laikaroto, sample_configs: Path, tmp_path: Path
+) -> None:
+    queue = sample_configs / "queues" / "local.yaml"
+    hook = f"notify: {{webhook: {{url: 'http://x/', token: 'file:{tmp_path / 'token'}'}}}}\n"
+    text = queue.read_text()
+    assert text.count("notify: null") == 1
+    line = next(line for line in text.splitlines(keepends=True) if line.startswith("notify"))
+    queue.write_text(text.replace(line, hook))
+    ran = laikaroto("doctor", "--configs", sample_configs, "--json")
+    assert ran.code == 1 and states(ran)["queue local, notify"] == "problem"
+    (tmp_path / "token").write_text("hush-hush-hush")
+    ran = laikaroto("doctor", "--configs", sample_configs, "--json")
+    assert ran.code == 0 and "hush" not in ran.out
+
+
 def test_doctor_prints_a_table(laikaroto, sample_configs: Path) -> None:
     ran = laikaroto("doctor", "--configs", sample_configs)
     assert ran.code == 0 and "0 problems" in ran.out

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from laikaroto.cli.submit import parse_not_before
 from laikaroto.errors import UsageError
 from laikaroto.farm.bundle import read_bundle, write_bundle
+from laikaroto.model.package import current_version
+from laikaroto.show import Show
+from tests.training.synthetic import CHARACTER, write_show
 
 
 def test_dry_run_shows_the_bundle_and_writes_nothing(
@@ -130,6 +134,59 @@ def test_bundle_only_is_run_by_openjd_as_it_is(
     assert (published / "roto.json").is_file() and (published / "MANIFEST.json").is_file()
 
 
+def test_bundle_of_a_training_is_run_by_openjd_as_it_is(
+    laikaroto: Callable[..., Any], tmp_path: Path
+) -> None:
+    """With two nodes, which are processes of this host where no farm gives the task others."""
+    show = write_show(tmp_path)
+    done = laikaroto(
+        "submit", "train", CHARACTER, "--nodes", "2", "--budget", "3s",
+        "--bundle-only", tmp_path / "out", "--json", "--configs", local_queue(show),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (made,) = json.loads(done.out)
+    ran = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("openjd")), "run", "template.yaml",
+            "-p", "file://openjd_parameters.yaml",
+        ],
+        cwd=made["bundle"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "2"},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert "2 nodes are processes of this one" in ran.stdout
+    assert "2 processes with 1 thread" in ran.stdout
+    assert (show.models_folder(CHARACTER) / "v001" / "MANIFEST.json").is_file()
+    assert current_version(show.models_folder(CHARACTER)) == "v001"
+
+
+def local_queue(show: Show) -> Path:
+    """The show's configuration folder, with a local queue."""
+    queues = show.configs.folder / "queues"
+    queues.mkdir()
+    (queues / "local.yaml").write_text("{name: local, slots: 1}")
+    return show.configs.folder
+
+
+def test_nodes_of_a_training(laikaroto: Callable[..., Any], tmp_path: Path) -> None:
+    configs = local_queue(write_show(tmp_path))
+    ask = ("submit", "train", CHARACTER, "--configs", configs)
+    path = configs / "characters" / f"{CHARACTER}.yaml"
+    found = yaml.safe_load(path.read_text())
+    found["training"]["nodes"] = 2
+    path.write_text(yaml.safe_dump(found))
+    (bundle,) = json.loads(laikaroto(*ask, "--dry-run", "--json").out)
+    assert bundle["parameters"]["Nodes"] == 2 and bundle["settings"]["nodes"] == {"train": "Nodes"}
+    (bundle,) = json.loads(laikaroto(*ask, "--nodes", "3", "--dry-run", "--json").out)
+    assert bundle["parameters"]["Nodes"] == 3
+    refused = laikaroto(*ask)
+    assert refused.code == 1
+    assert "step 'train' asks for 2 hosts at once; a local queue gives each task one" in refused.err
+    assert "--nodes 1" in refused.err
+    assert laikaroto(*ask, "--nodes", "1").code == 0
+    assert laikaroto(*ask, "--nodes", "9").code == 2
+
+
 def test_bundle_only_excludes_waiting_and_never_overwrites(
     laikaroto: Callable[..., Any], sample_configs: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +194,7 @@ def test_bundle_only_excludes_waiting_and_never_overwrites(
     done = laikaroto(*arguments, "--bundle-only", tmp_path / "out", "--wait")
     assert done.code == 2 and "exclude each other" in done.err
     done = laikaroto(*arguments, "--bundle-only", tmp_path / "out")
-    assert done.code == 0 and done.out.startswith(str(tmp_path / "out" / "train-hero-"))
+    assert done.code == 0 and done.out.startswith(str(tmp_path / "out" / "sample-hero-"))
+    assert "_train-" in done.out
     with pytest.raises(UsageError, match="exists already"):
         write_bundle(read_bundle(Path(done.out.strip())), Path(done.out.strip()))

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +86,37 @@ def test_truth_that_cannot_be_learned_from_is_refused(laikaroto, show: Show) -> 
     ran = laikaroto("train", "boat", "--configs", show.configs.folder)
     assert ran.code == 1 and "shot a1" in ran.err and "1001" in ran.err
     assert not (show.root / "work").exists()
+
+
+TOP = str(Path(__file__).parents[2])
+
+
+def test_stopped_it_writes_a_checkpoint_and_goes_on_from_there(show: Show) -> None:
+    """SIGTERM to the first of two processes, then Ctrl-C, which both hear."""
+    steps = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "laikaroto", "train", "boat", "--budget", "10m", "--processes",
+             "2", "--configs", str(show.configs.folder)],
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": TOP},
+        )  # fmt: skip
+        assert child.stderr is not None
+        try:
+            said = ""
+            while "  loss " not in said:
+                assert (line := child.stderr.readline()), said
+                said += line
+            (os.kill if number == signal.SIGTERM else os.killpg)(child.pid, number)
+            said += child.communicate(timeout=300)[1]
+        finally:
+            child.kill()
+            child.wait()
+        assert child.returncode == 75, said
+        (written,) = re.findall(r"told to stop; a checkpoint at step (\d+), with", said)
+        steps.append(int(written))
+    assert f"going on from the checkpoint at step {steps[0]}, " in said
+    assert 1 <= steps[0] <= steps[1]
 
 
 def test_a_training_begun_goes_on_unless_the_truth_has_changed(

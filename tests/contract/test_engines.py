@@ -15,9 +15,21 @@ import pytest
 
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
+from tests.farm.endpoints import hook
 from tests.farm.opencue.site import running_site
 from tests.farm.slurm.cluster import running_cluster, slurm_engine
-from tests.farm.tiny import HOLD, POLITE, LocalFarm, hold, job, lines, stamp, step, until
+from tests.farm.tiny import (
+    HOLD,
+    POLITE,
+    LocalFarm,
+    hold,
+    job,
+    lines,
+    on_hosts,
+    stamp,
+    step,
+    until,
+)
 
 SECRET = "hush-hush-hush"
 
@@ -133,10 +145,18 @@ def test_only_what_may_succeed_later_is_tried_again(
     assert ("tried 3 times" in task.message) == (tries == 3)
 
 
-def test_trying_again_can_succeed(engine: Engine, wait: Any) -> None:
-    code = "import os, sys; sys.exit(0 if os.environ['LAIKAROTO_ATTEMPT'] == '2' else 75)"
-    done = wait(engine.submit(job(step("s", code))).job)
-    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 2
+def test_task_that_fails_twice_then_works(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import os, sys; number = os.environ['LAIKAROTO_ATTEMPT'];"
+        "open(sys.argv[1], 'a').write(number + '\\n');"
+        "number == '2' and os.kill(os.getpid(), 9); sys.exit(0 if number == '3' else 75)"
+    )
+    done = wait(
+        engine.submit(job(step("s", code, str(out)), stamp(out, "x", name="t", needs=("s",)))).job
+    )
+    assert done.state is JobState.SUCCEEDED and done.steps[0].tasks[0].attempt == 3
+    assert lines(out) == ["1", "2", "3", "x"]
 
 
 def test_cancel_kills_the_payload_and_all_it_started(
@@ -327,12 +347,22 @@ def test_a_job_that_asks_for_too_much_is_refused(
         engine.status(bundle.settings.name)
 
 
+def test_more_hosts_at_once_than_there_are_are_refused(engine: Engine, tmp_path: Path) -> None:
+    bundle = on_hosts(7, job(stamp(tmp_path / "out", "x")))
+    with pytest.raises(FarmError, match=r"step 'stamp' asks for .*7 hosts at once.*--nodes"):
+        engine.submit(bundle)
+    with pytest.raises(FarmError, match=bundle.settings.name):
+        engine.status(bundle.settings.name)
+
+
 def test_malformed_bundle_is_refused(engine: Engine, tmp_path: Path) -> None:
     bundle = job(stamp(tmp_path / "out", "x", needs=("nothing",)))
     with pytest.raises(ConfigError, match="nothing"):
         engine.submit(bundle)
     with pytest.raises(ConfigError, match="Nowhere"):
         engine.submit(replace(job(stamp(tmp_path / "out", "x")), parameters={"Nowhere": "1"}))
+    with pytest.raises(ConfigError, match="nodes: stamp: Nodes: wanted .* got '0'"):
+        engine.submit(on_hosts(0, job(stamp(tmp_path / "out", "x"))))
 
 
 def test_progress_and_status_lines_arrive(engine: Engine, wait: Any, tmp_path: Path) -> None:
@@ -365,6 +395,20 @@ def test_environment_of_a_task(engine: Engine, wait: Any, tmp_path: Path) -> Non
     assert found["LAIKAROTO_ATTEMPT"] == "1" and found["PYTHONUNBUFFERED"] == "1"
 
 
+def test_arguments_arrive_as_they_are_and_no_shell_reads_them(
+    engine: Engine, wait: Any, tmp_path: Path
+) -> None:
+    out, touched = tmp_path / "out", tmp_path / "touched"
+    words = [
+        f"$(touch {touched})", f"`touch {touched}`", f"; touch {touched} #", f"|| touch {touched}",
+        "a  b", "*", "'\"", "$HOME", "~", "\\n", "%j", "", "-x",
+    ]  # fmt: skip
+    code = "import json, sys; json.dump(sys.argv[2:], open(sys.argv[1], 'w'))"
+    done = wait(engine.submit(job(step("s", code, str(out), *words))).job)
+    assert done.state is JobState.SUCCEEDED
+    assert json.loads(out.read_text()) == words and not touched.exists()
+
+
 def test_secrets_of_the_environment_do_not_reach_logs(
     engine: Engine, wait: Any, tmp_path: Path
 ) -> None:
@@ -381,7 +425,10 @@ def test_files_of_a_queue_are_closed_to_others(engine: Engine, wait: Any, tmp_pa
     wait(engine.submit(job(stamp(tmp_path / "out", "x"))).job)
     assert stat.S_IMODE(engine.state.stat().st_mode) == 0o700
     logs = list(engine.state.rglob("*.log"))
-    assert logs and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in logs)
+    records = [*engine.state.rglob("logs/**/*.json"), *engine.state.glob("*.sqlite")]
+    assert logs and records
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [*logs, *records]} == {0o600}
+    assert {path.stat().st_uid for path in engine.state.rglob("*")} == {os.getuid()}
 
 
 def test_bundle_changed_after_submission_is_not_run(
@@ -439,3 +486,60 @@ def test_wait_gives_up(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(FarmError, match=f"not over after 0.1 s: {name} \\(paused\\)"):
         engine.wait([name], timeout_s=0.1, poll_s=0.02)
     engine.cancel(name)
+
+
+def test_the_end_of_a_job_is_told_once(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    """By whoever is last: of two tasks that end at the same moment only one may tell."""
+    out = tmp_path / "out"
+    with hook() as server:
+        notify = {"webhook": {"url": server.url}}
+        name = engine.submit(job(stamp(out, tasks="1-2"), notify=notify)).job
+        assert wait(name).state is JobState.SUCCEEDED
+        until(lambda: server.posted, "told")
+        held = engine.submit(job(stamp(out, "x"), paused=True, notify=notify)).job
+        engine.cancel(held)
+        assert wait(held).state is JobState.CANCELLED
+        until(lambda: len(server.posted) == 2, "the cancelled one is told")
+        until(lambda: engine.status(held).notices[0].state == "sent", "noted")
+        assert engine.verify() == 0  # tells nothing twice
+        assert [(body["job"], body["state"]) for body in server.posted] == [
+            (name, "succeeded"), (held, "cancelled"),
+        ]  # fmt: skip
+
+
+def test_many_jobs_in_one_call(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bundles = [job(stamp(out, str(number)), key=f"{tmp_path}{number}") for number in range(5)]
+    again = job(stamp(out, "again"), key=f"{tmp_path}3")
+    sent = engine.submit_all([*bundles, again])
+    assert [item.job for item in sent[:5]] == [bundle.settings.name for bundle in bundles]
+    assert [item.existing for item in sent[:5]] == [False] * 5
+    assert sent[5].job == sent[3].job and sent[5].existing
+    assert {wait(item.job).state for item in sent} == {JobState.SUCCEEDED}
+    assert sorted(lines(out)) == list("01234")
+    big = job(step("s", "pass", amounts={"amount.worker.vcpu": 1000}))
+    fine = job(stamp(out, "fine"))
+    with pytest.raises(FarmError, match="CPUs"):
+        engine.submit_all([fine, big])
+    assert fine.settings.name not in engine.names()  # all or nothing
+
+
+def test_lists_follow_a_job_that_is_retried(engine: Engine, wait: Any, tmp_path: Path) -> None:
+    cause = tmp_path / "mended"
+    code = "import os, sys; sys.exit(0 if os.path.exists(sys.argv[1]) else 1)"
+    name = engine.submit(job(step("s", code, str(cause)), kind="mendable")).job
+    assert wait(name).state is JobState.FAILED
+    for _ in "12":  # asked, then remembered
+        (found,) = [status for status in engine.jobs() if status.name == name]
+        assert found.state is JobState.FAILED and found.steps[0].counts == {TaskState.FAILED: 1}
+    engine.retry(name)
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert not found.state.over
+    cause.touch()
+    engine.retry(name)  # if the second try was quicker than the touch
+    assert wait(name).state is JobState.SUCCEEDED
+    (found,) = [status for status in engine.jobs() if status.name == name]
+    assert found.state is JobState.SUCCEEDED and name in engine.names()
+    results = {total.result for total in engine.totals() if total.kind == "mendable"}
+    assert {"failed", "succeeded"} <= results
+    assert engine.load().runs

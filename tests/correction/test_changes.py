@@ -151,6 +151,36 @@ def test_other_names_other_forms_and_strangers_are_told_all_at_once(base: Roto) 
     assert any("left as they are" in note and "seam_L" in note for note in found.notes)
 
 
+def test_the_characters_table_names_what_the_artist_calls_otherwise(base: Roto) -> None:
+    incoming = file_of(base, (1001, 1016), names=("mouth", "eye_L", "brow_L"))
+    drawn = incoming.shapes
+    point = next(iter(base.tracks))
+    named = replace(
+        incoming,
+        shapes={"head/mund": drawn["mouth"], "auge": drawn["eye_L"], "garbage": drawn["mouth"]},
+        tracks={"nase": base.tracks[point]},
+    )
+    table = {"head/mund": "mouth", "auge": "eye_L", "garbage": None, "nase": point}
+    found = fit(named, base, Fitting(table=table))
+    assert set(found.shapes) == {"mouth", "eye_L"} and set(found.tracks) == {point}
+    # what the call says goes before the table, and a table that is wrong is told
+    other = fit(named, base, Fitting(table=table, names={"auge": "eye_R"}))
+    assert set(other.shapes) == {"mouth", "eye_R"}
+    with pytest.raises(CorrectionError, match="'auge' is 'eye' by 'names' of the character's file"):
+        fit(named, base, Fitting(table=table | {"auge": "eye"}))
+    with pytest.raises(CorrectionError, match="shape 'head/mund': 'mouth' is in the file twice|"
+                       "shape 'garbage': 'mouth' is in the file twice"):  # fmt: skip
+        fit(named, base, Fitting(table=table | {"garbage": "mouth"}))
+
+
+def test_a_map_that_leads_nowhere_is_told(base: Roto) -> None:
+    incoming = file_of(base, (1001, 1016), names=("mouth",))
+    with pytest.raises(CorrectionError, match="--map lips=mouth: the file has no 'lips'; it has m"):
+        fit(incoming, base, Fitting(names={"lips": "mouth"}))
+    with pytest.raises(CorrectionError, match="--map mouth=lips: 'lips' is no shape of this char"):
+        fit(incoming, base, Fitting(names={"mouth": "lips"}))
+
+
 def test_another_size_is_refused_or_scaled_when_told(base: Roto) -> None:
     incoming = file_of(base, (1001, 1016))
     half = replace(incoming.shapes[NAME], frames={

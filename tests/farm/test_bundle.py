@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def openjd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_openjd_checks_every_template(name: str) -> None:
     done = openjd("check", str(bundled("jobs") / f"{name}.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_start_our_worker_with_a_list_of_arguments(name: str) -> None:
+    """No shell, no script text, no environment with actions of its own."""
+    template = yaml.safe_load((bundled("jobs") / f"{name}.yaml").read_text())
+    assert not {"jobEnvironments"} & set(template)
+    for made in template["steps"]:
+        assert set(made) <= {
+            "name", "dependencies", "parameterSpace", "script", "hostRequirements",
+        }  # fmt: skip
+        assert set(made["script"]) == {"actions"} and set(made["script"]["actions"]) == {"onRun"}
+        action = made["script"]["actions"]["onRun"]
+        assert action["command"] == "{{Param.Python}}"
+        assert action["args"][:4] == ["-m", "laikaroto", "worker", made["name"]]
+        assert all(isinstance(word, str) for word in action["args"])
+        # a value is a word of its own, never a part of one
+        assert all("{{" not in word or re.fullmatch(r"{{[\w.]+}}", word) for word in action["args"])
 
 
 def test_bundle_round_trip_and_openjd_check(bundle: Bundle, tmp_path: Path) -> None:
@@ -143,9 +162,9 @@ def test_bundle_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_job_names_are_usable_and_unlike() -> None:
-    long = new_job_name("shot", "a" * 64, "b" * 64)
+    long = new_job_name("ev", "a" * 64, "Ann O'Hara", "shot", "b" * 64)
     assert check_name(long, "job") == long and len(long) == 64
-    assert len({new_job_name("x") for _ in range(200)}) == 200
+    assert len({new_job_name("x", "y", "me", "z") for _ in range(200)}) == 200
 
 
 def test_setpriv_ties_payloads_to_their_slot() -> None:

@@ -22,7 +22,7 @@ from laikaroto.farm.bundle import Bundle, write_bundle
 from laikaroto.farm.deadline.engine import DeadlineEngine, read_parameters
 from laikaroto.farm.engine import JobState, TaskRef, TaskState
 from laikaroto.show import Show
-from tests.farm.tiny import job, stamp
+from tests.farm.tiny import job, on_hosts, stamp
 
 boto3 = pytest.importorskip("boto3", reason="needs the extra 'deadline'")
 Stubber = pytest.importorskip("botocore.stub").Stubber
@@ -153,6 +153,20 @@ def test_submission_that_was_cut_off_is_one_job(service: Any, engine: DeadlineEn
     assert status.state is JobState.READY and status.total == 3
 
 
+def test_bundle_changed_before_it_was_sent_is_not_sent(
+    service: Any, engine: DeadlineEngine
+) -> None:
+    """Once sent, the job lies with the service: what is here is read no more."""
+    bundle = job(stamp(Path("out"), "x"))
+    service.add_client_error("create_job", "InternalServerErrorException", http_status_code=500)
+    with pytest.raises(TryAgainError, match="busy"):
+        engine.submit(bundle)
+    template = engine.state / "jobs" / bundle.settings.name / "bundle" / "template.yaml"
+    template.write_text(template.read_text().replace('"x"', '"y"'))
+    with pytest.raises(ConfigError, match="was changed after submission"):
+        engine.status(bundle.settings.name)
+
+
 def test_status_of_tasks(service: Any, engine: DeadlineEngine) -> None:
     bundle = job(stamp(Path("out"), tasks="1-3"))
     expect_creation(service, bundle)
@@ -210,6 +224,8 @@ def test_what_it_has_not_is_refused(service: Any, engine: DeadlineEngine) -> Non
     for wish, said in wishes:
         with pytest.raises(FarmError, match=said):
             engine.submit(job(stamp(Path("out"), "x"), **wish))
+    with pytest.raises(FarmError, match="2 hosts at once; Deadline Cloud gives each task one"):
+        engine.submit(on_hosts(2, job(stamp(Path("out"), "x"))))
     service.add_client_error("create_job", "AccessDeniedException", "not yours")
     with pytest.raises(FarmError, match="refuses: create_job.*not yours"):
         engine.submit(job(stamp(Path("out"), "x")))

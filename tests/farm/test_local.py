@@ -19,6 +19,8 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.engine import JobState, TaskRef, TaskState
 from laikaroto.farm.local import control
 from laikaroto.farm.local.owner import own, read_card
+from laikaroto.farm.places import result_file
+from laikaroto.farm.plan import plan_job
 from laikaroto.farm.processes import MARK, kill_marked, mark, marked
 from tests.farm.tiny import HOLD, LocalFarm, hold, job, lines, stamp, step, until
 
@@ -125,6 +127,21 @@ def test_result_that_a_dead_supervisor_did_not_hear_is_not_lost(
     assert lines(out) == ["x"] and attempts(farm) == [(1, "exited")]
 
 
+def test_result_that_a_slot_wrote_before_it_died_is_not_lost(
+    farm: LocalFarm, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    farm.start("supervisor.Supervisor._close = lambda *_: None")  # deaf to the end of tasks
+    name = farm.engine.submit(job(stamp(out, "x"))).job
+    record = result_file(farm.state, name, "stamp", 0, 1)
+    until(record.exists, "the slot wrote it down")
+    for pid in farm.slots():
+        os.kill(pid, signal.SIGKILL)
+    (done,) = farm.engine.wait([name], timeout_s=60)
+    assert done.state is JobState.SUCCEEDED
+    assert lines(out) == ["x"] and attempts(farm) == [(1, "exited")]
+
+
 def test_silent_slot_is_taken_for_dead(farm: LocalFarm, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = (
@@ -215,11 +232,11 @@ def test_everything_but_running_works_without_a_supervisor(farm: LocalFarm, tmp_
 
 def test_a_request_survives_its_client(farm: LocalFarm, tmp_path: Path) -> None:
     """A client killed right after handing in a bundle has submitted it all the same."""
-    from laikaroto.farm.local.inbox import post_bundle
+    from laikaroto.farm.local.inbox import post_jobs
 
     out = tmp_path / "out"
     bundle = job(stamp(out, "x"))
-    post_bundle(farm.state, bundle)
+    post_jobs(farm.state, [(bundle, plan_job(bundle, where="test"))])
     farm.start()
     until(lambda: lines(out) == ["x"], "the job ran")
     (done,) = farm.engine.wait([bundle.settings.name], timeout_s=30)
@@ -301,18 +318,21 @@ def test_memory_and_cpus_are_kept_to(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
         "mine = os.path.join(sys.argv[1], str(os.getpid())); open(mine, 'w').close()\n"
-        "open(sys.argv[2], 'a').write(f'{len(os.listdir(sys.argv[1]))}\\n'); time.sleep(0.3)\n"
+        "seen = 0\n"
+        "while seen < int(sys.argv[3]):  # as many as may\n"
+        "    time.sleep(0.05); open(sys.argv[2], 'a').write(f'{len(os.listdir(sys.argv[1]))}\\n')\n"
+        "    seen = max(map(int, open(sys.argv[2])))\n"
+        "time.sleep(0.3)  # and none more\n"
         "open(sys.argv[2], 'a').write(f'{len(os.listdir(sys.argv[1]))}\\n'); os.remove(mine)"
     )
     try:
-        for amounts in ({"amount.worker.memory": 500}, {"amount.worker.vcpu": 1.5}):
+        # 3 slots, but memory for 2 tasks; 3 CPUs, but 2 for each task: 1
+        for amount, value, fit in (("memory", 500, 2), ("vcpu", 1.5, 1)):
             most.unlink(missing_ok=True)
-            (done,) = farm.run(
-                job(step("s", code, str(now), str(most), tasks="1-5", amounts=amounts))
-            )
+            args, amounts = (str(now), str(most), str(fit)), {f"amount.worker.{amount}": value}
+            (done,) = farm.run(job(step("s", code, *args, tasks="1-5", amounts=amounts)))
             assert done.state is JobState.SUCCEEDED
-            # 3 slots, but memory for 2 tasks; 3 CPUs, but 2 for each task: 1
-            assert max(map(int, lines(most))) == (2 if "amount.worker.memory" in amounts else 1)
+            assert max(map(int, lines(most))) == fit
     finally:
         farm.end()
 
@@ -400,3 +420,21 @@ def test_log_of_a_task_keeps_all_it_printed(farm: LocalFarm) -> None:
     assert [line[9:] for line in said.splitlines()[1:]] == [
         "Output:", "Python is fine", "----", "Running command", "openjd_status: x", "task x",
     ]  # fmt: skip
+
+
+def test_books_of_the_version_before_are_brought_up_to_date(
+    farm: LocalFarm, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    name = farm.engine.submit(job(stamp(out, "x"))).job
+    with sqlite3.connect(farm.state / "queue.sqlite") as db:
+        db.executescript(
+            "DROP TABLE totals; DROP TABLE notices; ALTER TABLE jobs DROP COLUMN notify; "
+            "PRAGMA user_version = 2;"
+        )
+    db.close()
+    assert farm.engine.status(name).notices == () and farm.engine.totals() == ()  # a reader may
+    farm.start()
+    (done,) = farm.engine.wait([name], timeout_s=60)
+    assert done.state is JobState.SUCCEEDED and lines(out) == ["x"]
+    assert [(total.step, total.number) for total in farm.engine.totals()] == [("stamp", 1)]

@@ -16,19 +16,22 @@ from laikaroto.farm.plan import plan_job
 from laikaroto.farm.records import Task
 from laikaroto.farm.secrecy import MASK, masked, secret_values
 from laikaroto.farm.steering import Steering, new_card, write_card, write_steering
-from tests.farm.tiny import hold, job, lines, stamp, step, until
+from tests.farm.tiny import hold, is_free, job, lines, on_hosts, stamp, step, until
 
 CODE = """
 import sys, time
 from pathlib import Path
 from laikaroto.farm import runner
+from laikaroto.farm.processes import adopt_orphans
 runner.LOOK_S = 0.1
 state, job, step, limit = sys.argv[1:]
 ends = []
 def ends_at():
     ends.append(time.time())
     return ends[0] + float(limit) if limit else None
-side = runner.FarmSide(host="here", farm_id="1", ends_at=ends_at, stop_before_s=60.0)
+side = runner.FarmSide(
+    host="here", farm_id="1", ends_at=ends_at, stop_before_s=60.0, adopts=adopt_orphans()
+)
 ending, code = runner.run_task(
     runner.Task(state=Path(state), job=job, step=step, index=0), side
 )
@@ -136,6 +139,22 @@ def test_attempt_that_never_ended_is_closed_and_counts(runner: Runner, tmp_path:
     assert task.attempts()[0].message == "lost with its host n7"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="is so on Linux")
+def test_nothing_a_task_starts_outlives_its_runner(runner: Runner, tmp_path: Path) -> None:
+    pid, lock = tmp_path / "pid", tmp_path / "lock"
+    code = (
+        "import fcntl, subprocess, sys\n"
+        "lock = open(sys.argv[1], 'a')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "child = subprocess.Popen(['sleep', '600'], env={}, start_new_session=True,"
+        " pass_fds=[lock.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "open(sys.argv[2], 'a').write(f'{child.pid}\\n')\n"
+    )
+    task = runner.submit(job(step("s", code, str(lock), str(pid))))
+    assert runner.run(task) == "done 0"
+    assert len(lines(pid)) == 1 and is_free(lock)
+
+
 SHELL = 'trap "echo saved >> $2; exit 75" TERM; echo $$ >> $1; while :; do sleep 0.1; done'
 
 
@@ -169,13 +188,22 @@ def test_changed_bundle_is_not_run(runner: Runner, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_farm_that_cannot_give_a_task_several_hosts(runner: Runner, tmp_path: Path) -> None:
+    task = runner.submit(on_hosts(2, job(stamp(tmp_path / "out", "x"))))
+    assert runner.run(task) == "failed 1"
+    (attempt,) = task.attempts()
+    assert "2 hosts at once; this farm gives a task one" in attempt.message
+    assert not (tmp_path / "out").exists()
+
+
 def test_secrets_by_the_names_of_their_variables() -> None:
     values = secret_values(
         {
             "AWS_SECRET_ACCESS_KEY": "abcdef123", "MY_TOKEN": "abcdef123-longer", "PASSWORD": "ab",
             "SSL_AUTH_FILE": "/etc/a/file", "AUTHOR": "somebody", "HOME": "/home/me",
-            "KEY": "plain",
+            "KEY": "plain", "PWD": "/home/me/work", "MYSQL_PWD": "/slashed",
+            "https_proxy": "http://me:by-the-wall@proxy:80", "DATABASE_URL": "pg://host:5432/x@y",
         }
     )  # fmt: skip
-    assert values == ("abcdef123-longer", "abcdef123")
+    assert values == ("abcdef123-longer", "by-the-wall", "abcdef123", "/slashed")
     assert masked("x abcdef123-longer abcdef123", values) == f"x {MASK} {MASK}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def step(
 
 def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bundle:
     """A bundle of these steps."""
-    name = name or new_job_name("tiny")
+    name = name or new_job_name("test", "shot", "me", "tiny")
     return Bundle(
         template=json.dumps(
             {"specificationVersion": "jobtemplate-2023-09", "name": name, "steps": list(steps)}
@@ -81,6 +83,17 @@ def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bun
             }  # fmt: skip
         ),
     )
+
+
+def on_hosts(nodes: int, bundle: Bundle) -> Bundle:
+    """The same job with every step on so many hosts at once."""
+    template = json.loads(bundle.template)
+    template["parameterDefinitions"] = [{"name": "Nodes", "type": "INT"}]
+    wanted = {step["name"]: "Nodes" for step in template["steps"]}
+    return replace(
+        bundle, template=json.dumps(template), parameters={"Nodes": nodes},
+        settings=bundle.settings.model_copy(update={"nodes": wanted}),
+    )  # fmt: skip
 
 
 def stamp(path: Path, text: str = "{{Task.Param.I}}", **kwargs: Any) -> dict[str, Any]:
@@ -119,6 +132,16 @@ def lines(path: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+def is_free(lock: Path) -> bool:
+    """True if no process holds the lock of a file."""
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Wait for something that has to become true."""
     end = time.monotonic() + timeout_s
@@ -153,7 +176,7 @@ class LocalFarm:
                 [sys.executable, "-c", code, self.queue.model_dump_json(), str(self.state)],
                 stderr=log, stdout=log,
             )  # fmt: skip
-        until(self.running, "supervisor up")
+        until(self.running, "supervisor up", 180)
         return self
 
     def running(self) -> bool:
@@ -167,7 +190,7 @@ class LocalFarm:
         """Send the supervisor a signal and wait for its end."""
         if self.supervisor is not None:
             self.supervisor.send_signal(number)
-            self.supervisor.wait(timeout=20)
+            self.supervisor.wait(timeout=180)
             self.supervisor = None
 
     def slots(self) -> list[int]:

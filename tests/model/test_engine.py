@@ -14,6 +14,7 @@ from laikaroto.errors import ModelError, PlateError
 from laikaroto.model import engine as engine_module
 from laikaroto.model.crop import Box, box_around
 from laikaroto.model.engine import Engine
+from laikaroto.model.looks import Look
 from laikaroto.model.package import load_package
 from laikaroto.model.predictions import Predictions
 from laikaroto.plate.colour import encode_log
@@ -111,7 +112,7 @@ def test_the_frame_before_a_chunk_counts(engine: Engine, plates: dict[int, Image
 
 def test_more_looks_are_averaged(tiny_models: Path, plates: dict[int, Image]) -> None:
     package = load_package(tiny_models / "v001")
-    one, two = (0.0, 0.0, 1.0, 0.0), (0.05, 0.0, 1.1, 0.1)
+    one, two = Look(), Look(0.05, 0.0, 1.1, 0.1)
     results = [
         Engine(package, threads=1, looks=looks).predict(
             [1001], reader(plates), boxes=centred([1001])

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -100,3 +101,36 @@ def test_a_damaged_pointer_is_told_and_mended_by_promote(models: Path, content: 
 def test_versions_are_checked_as_names(models: Path) -> None:
     with pytest.raises((ModelError, UsageError)):
         resolve_version(models, "../hero/v001")
+
+
+def rewrite_info(models: Path, change) -> None:  # type: ignore[no-untyped-def]
+    """Change model.json of v001 and the manifest with it."""
+    folder = models / "v001"
+    info = json.loads((folder / "model.json").read_text())
+    change(info)
+    data = json.dumps(info).encode()
+    replace_file(folder / "model.json", data)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest["files"]["model.json"] = {
+        "size": len(data), "sha256": hashlib.sha256(data).hexdigest()
+    }  # fmt: skip
+    replace_file(folder / "MANIFEST.json", json.dumps(manifest).encode())
+
+
+def test_a_package_of_the_first_schema_is_used_as_it_always_was(models: Path) -> None:
+    def older(info: dict[str, object]) -> None:
+        info["schema_name"] = "laikaroto.model/1"
+        info["calibration"] = {"scale": 0.64, "half": 0.66, "spread": 0.4}
+
+    rewrite_info(models, older)
+    package = load_package(models / "v001")
+    assert package.mirror is None
+    calibration = package.info.calibration
+    assert calibration.expected(0.5, 9.0) == pytest.approx(0.32)
+    assert calibration.flag_below == 0.8
+
+
+def test_a_package_of_another_schema_says_so(models: Path) -> None:
+    rewrite_info(models, lambda info: info.update(schema_name="laikaroto.model/3", surprise=1))
+    with pytest.raises(ModelError, match="wanted schema laikaroto.model/2, got laikaroto.model/3"):
+        load_package(models / "v001")

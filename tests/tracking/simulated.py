@@ -29,7 +29,8 @@ def perfect(roto: Roto, template: CharacterTemplate) -> Predictions:
     return Predictions(
         frames=np.array(frames), values=values,
         visible=np.where(np.stack([p[1] for p in packed]), 0.98, 0.02),
-        error_px=np.full(shape, 0.1), box=np.array([[b.x, b.y, b.side] for b in boxes]),
+        error_px=np.full(shape, 0.1), apart_px=np.full(shape, 0.1),
+        box=np.array([[b.x, b.y, b.side] for b in boxes]),
         found=np.full(len(frames), 0.95), moved=np.full((len(frames), 3), np.inf),
     )  # fmt: skip
 
@@ -52,5 +53,6 @@ def noisy(predictions: Predictions, template: CharacterTemplate, *, seed: int) -
     error = np.full(values.shape[:2], SIGMA_PX * np.sqrt(np.pi / 2) / 0.5)
     return Predictions(
         frames=predictions.frames, values=values, visible=predictions.visible, error_px=error,
+        apart_px=error,
         box=predictions.box, found=predictions.found, moved=predictions.moved,
     )  # fmt: skip

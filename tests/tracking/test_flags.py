@@ -5,7 +5,13 @@ import pytest
 
 from laikaroto.config import ReviewConfig
 from laikaroto.shapes.records import ShapeFrame
-from laikaroto.tracking.flags import error_limit, find_jumps, reasons_to_look
+from laikaroto.tracking.flags import (
+    FLAG_BELOW,
+    error_limit,
+    find_jumps,
+    reasons_to_look,
+    wanted_confidence,
+)
 
 
 def shape(error: float, confidence: float, *, visible: bool = True) -> ShapeFrame:
@@ -43,6 +49,12 @@ def test_many_shapes_that_are_each_just_sure_enough_are_not_sure_together() -> N
         "45% sure that every shape is right, wanted 50%; least of brow (65%), mouth (70%), "
         "eye (99%)",
     )
+
+
+def test_the_model_says_what_confidence_is_wanted_unless_the_character_does() -> None:
+    assert wanted_confidence(ReviewConfig(), {FLAG_BELOW: 0.57}) == 0.57
+    assert wanted_confidence(ReviewConfig(min_confidence=0.0), {FLAG_BELOW: 0.57}) == 0.0
+    assert wanted_confidence(ReviewConfig(), {}) == 0.8  # made before models said it
 
 
 def test_hidden_shapes_are_not_complained_of() -> None:

@@ -17,7 +17,8 @@ def predictions(moved: list[tuple[float, float, float]], *, jump: int | None = N
         values[jump:, :, :2] += 30.0
     return Predictions(
         frames=np.arange(1001, 1001 + count), values=values, visible=np.ones((count, 5)),
-        error_px=np.ones((count, 5)), box=np.full((count, 3), 50.0), found=np.ones(count),
+        error_px=np.ones((count, 5)), apart_px=np.ones((count, 5)),
+        box=np.full((count, 3), 50.0), found=np.ones(count),
         moved=np.array(moved),
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from laikaroto.errors import LaikarotoError
+from laikaroto.stopping import Stop, stoppable
 from laikaroto.training import loop
 from laikaroto.training.loop import train
 from laikaroto.training.meeting import parse_place
@@ -52,7 +53,9 @@ def learn(run: Path, steps: int, peers: Peers, *, talks: bool) -> str:
         course = replace(course, settings=replace(course.settings, budget_s=float(steps)))
     else:
         tick()
-    state = train(course, on_start=lambda start: say("going on" if start.resumed else "new"))
+    course = replace(course, stop=Stop())
+    with stoppable(course.stop):
+        state = train(course, on_start=lambda start: say("going on" if start.resumed else "new"))
     total = hashlib.sha256()
     for value in state.drawer.state_dict().values():
         total.update(value.contiguous().numpy().tobytes())

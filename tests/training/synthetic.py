@@ -98,9 +98,7 @@ def paint(values: FloatArray, seed: int) -> np.ndarray:
 
 def write_plate(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    channels = {
-        c: np.ascontiguousarray(image[..., i]).astype("f2") for i, c in enumerate("RGB")
-    }
+    channels = {c: np.ascontiguousarray(image[..., i]).astype("f2") for i, c in enumerate("RGB")}
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     OpenEXR.File(header, channels).write(str(path))
 

@@ -13,6 +13,7 @@ from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import transform_points
 from laikaroto.errors import TruthError
 from laikaroto.model.crop import MARGIN
+from laikaroto.model.mirror import Mirror
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
@@ -24,7 +25,6 @@ from laikaroto.training.dataset import (
     read_example,
     write_example,
 )
-from laikaroto.training.mirror import Mirror
 from tests.training.synthetic import at_rest, paint, poses, template
 
 FINDER = (128, 96)
@@ -170,7 +170,8 @@ def test_mirrored_pictures_exchange_left_and_right(
     monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
     monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     plain, _ = dots(tmp_path, xy, rgb)
-    mirror = Mirror(np.array([1, 0, 2, 3]), np.zeros(4, bool))
+    order = np.array([1, 0, 2, 3])
+    mirror = Mirror(order, np.zeros(4, bool), np.column_stack([order, order]), np.zeros(4))
     dataset = Dataset(plain.examples, tracks=4, crop_px=128, finder=FINDER, mirror=mirror)
     with ThreadPoolExecutor(1) as pool:
         batch = dataset.batch((1, 1), 16, pool)

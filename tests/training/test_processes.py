@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from laikaroto.errors import EXIT_TRY_AGAIN, TryAgainError, UsageError
 from laikaroto.training.checkpoint import new_state, read_checkpoint
 from laikaroto.training.loop import Course, train
-from laikaroto.training.meeting import Meeting, parse_place, slice_of
-from laikaroto.training.processes import ALONE, open_store, together
+from laikaroto.training.meeting import (
+    Meeting,
+    parse_meeting,
+    parse_place,
+    read_notice,
+    slice_of,
+    write_notice,
+)
+from laikaroto.training.processes import (
+    ALONE,
+    _meet,
+    interface_towards,
+    joined,
+    open_store,
+    together,
+)
 from laikaroto.training.run import load_dataset, open_course, read_held_out, read_index
 from laikaroto.worker import character as steps
 from tests.training.synthetic import CHARACTER, template, write_show
@@ -120,7 +136,11 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     other.communicate()
     _, err = leader.communicate(timeout=120)
     assert leader.returncode == EXIT_TRY_AGAIN, err
-    assert "lost contact with another process" in err and "last checkpoint" in err
+    assert "lost contact with another process" in err
+    course = open_course(run, lambda share, text: None)
+    state = new_state(course.settings, course.dataset)
+    assert read_checkpoint(run / "checkpoint.pt", state)
+    assert f"a checkpoint at step {state.step}, " in err  # written just now
     # and the other way round: without its leader, a helper does not linger
     leader, other = members(run, 2, 100_000, "say")
     assert leader.stdout is not None
@@ -131,7 +151,26 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     assert other.returncode == EXIT_TRY_AGAIN, err
 
 
+def test_when_one_is_told_to_stop_all_do_and_the_first_keeps_what_was_learned(
+    prepared: Path, tmp_path: Path
+) -> None:
+    run = copy_run(prepared, tmp_path / "run")
+    both = leader, other = members(run, 2, 100_000, "say")
+    for member in both:
+        assert member.stdout is not None
+        assert any(line.strip() in ("new", "checkpoint") for line in member.stdout)
+    other.send_signal(signal.SIGTERM)
+    said = [member.communicate(timeout=300)[1] for member in both]
+    assert [member.returncode for member in both] == [EXIT_TRY_AGAIN] * 2, said
+    course = open_course(run, lambda share, text: None)
+    state = new_state(course.settings, course.dataset)
+    assert read_checkpoint(run / "checkpoint.pt", state) and state.step > 0
+    assert f"told to stop; a checkpoint at step {state.step}, " in said[0]
+    assert "told to stop" in said[1] and "checkpoint" not in said[1]
+
+
 def test_alone_nothing_is_sent() -> None:
+    assert ALONE.any(True) and not ALONE.any(False)
     assert ALONE.agree(1.0, None) == (1.0, None) and ALONE.tell("text") == "text"
     assert ALONE.leads and not torch.distributed.is_initialized()
 
@@ -142,7 +181,7 @@ def test_alone_nothing_is_sent() -> None:
         ({"nodes": 0}, "at least one node"),
         ({"processes": 0}, "one process"),
         ({"nodes": 2, "node": 2, "place": ("a", 1)}, "rank 2: wanted 0 to 1"),
-        ({"nodes": 2}, "2 nodes need --rendezvous HOST:PORT"),
+        ({"nodes": 2}, "2 nodes need --rendezvous to meet at: HOST:PORT"),
     ],
 )
 def test_meetings_that_cannot_be(meeting: dict[str, object], text: str) -> None:
@@ -156,6 +195,78 @@ def test_places() -> None:
     for wrong in ("node01", ":80", "node01:", "node01:http", "node01:70000"):
         with pytest.raises(UsageError, match="wanted HOST:PORT"):
             parse_place(wrong)
+
+
+def test_meetings_as_farms_and_people_ask_for_them(tmp_path: Path) -> None:
+    ask = {"nodes": 2, "processes": 3, "address": "node01"}
+    notice = tmp_path / "meeting"
+    assert parse_meeting("node01:80", rank=1, **ask) == Meeting(
+        nodes=2, node=1, processes=3, place=("node01", 80), address="node01"
+    )
+    assert parse_meeting(f" {notice}\n", rank=0, **ask) == Meeting(
+        nodes=2, node=0, processes=3, notice=notice, address="node01"
+    )
+    # nobody says that there are other hosts
+    assert parse_meeting("", rank=None, **ask) == Meeting(processes=6)
+    with pytest.raises(UsageError, match="2 nodes need --rendezvous"):
+        parse_meeting("", rank=0, **ask)
+    with pytest.raises(UsageError, match="'meeting' cannot be read; wanted HOST:PORT"):
+        parse_meeting("meeting", rank=0, **ask)
+
+
+@pytest.mark.parametrize("place", [("node01", 29500), ("fe80::1", 1), ("127.0.0.1", 65535)])
+def test_notices(tmp_path: Path, place: tuple[str, int]) -> None:
+    path = tmp_path / "meeting"
+    assert read_notice(path) is None and read_notice(tmp_path / "no" / "folder") is None
+    write_notice(path, place)
+    assert read_notice(path) == place
+    with pytest.raises(TryAgainError, match="cannot write"):
+        write_notice(tmp_path / "no" / "folder", place)
+
+
+def test_nodes_meet_by_a_file_even_if_it_was_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("laikaroto.training.processes._KNOCK_S", 0.5)
+    notice = tmp_path / "meeting"
+    gone = open_store(None, hosts=True)
+    write_notice(notice, ("127.0.0.1", gone.port))  # of an attempt that died
+    del gone
+    nodes = [Meeting(nodes=2, node=rank, notice=notice, address="127.0.0.1") for rank in (0, 1)]
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(_meet, nodes[1])
+        with pytest.raises(TimeoutError):
+            late.result(timeout=1.5)  # it goes on looking
+        store, place = _meet(nodes[0])
+        found, same = late.result(timeout=120)
+        assert same == place == read_notice(notice)
+        store.set("key", "value")
+        assert found.get("key") == b"value"
+
+
+def test_node_that_nobody_tells_where_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("laikaroto.training.processes.JOIN_S", 0.3)
+    with pytest.raises(TryAgainError, match=r"node 0 .* has not said in .*/meeting where"):
+        _meet(Meeting(nodes=2, node=1, notice=tmp_path / "meeting"))
+
+
+def test_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("laikaroto.training.processes.JOIN_S", 0.3)
+    with (
+        pytest.raises(TryAgainError, match=r"process 0 of 3 did not meet .* \(missing: 1, 2\)"),
+        joined(open_store(None, hosts=True), 0, 3),
+    ):
+        raise AssertionError("nobody came, yet it began")
+
+
+def test_interface_is_the_one_that_leads_to_the_meeting_place() -> None:
+    assert interface_towards("127.0.0.1") == interface_towards("localhost") == "lo"
+    assert interface_towards("no-such-host.invalid") is None
+    for name, addresses in psutil.net_if_addrs().items():
+        own = [a.address for a in addresses if a.family == socket.AF_INET]
+        assert all(interface_towards(address) == name for address in own)
 
 
 def test_nobody_at_the_meeting_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,7 @@ def test_batches_show_renders_at_their_share(
     write_example(
         tmp_path, as_roto(values, 1001), 1001, paint(values, 1), FORM, crop_px=128, finder=(128, 96)
     )
-    dataset = Dataset(
-        [read_example(tmp_path, "a1", 1001)], tracks=2, crop_px=128, finder=(128, 96)
-    )
+    dataset = Dataset([read_example(tmp_path, "a1", 1001)], tracks=2, crop_px=128, finder=(128, 96))
     with ThreadPoolExecutor(1) as pool:
         dataset.renders, dataset.renders_share = prepared(folder, tmp_path / "run"), 0.0
         none = dataset.batch((1, 0), 20, pool)

@@ -26,6 +26,7 @@ from laikaroto.character.template import read_template, write_template
 from laikaroto.errors import (
     EXIT_TRY_AGAIN,
     ConfigError,
+    FarmError,
     ModelError,
     PlateError,
     SidecarError,
@@ -36,8 +37,10 @@ from laikaroto.model.package import ModelInfo, current_version, load_package
 from laikaroto.model.package import promote as make_current
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import building, publish, verify_manifest, versions
+from laikaroto.stopping import Stop, ToldToStopError
 from laikaroto.training import loop
 from laikaroto.worker import character as steps
+from laikaroto.worker.lease import NEXT_ATTEMPT
 from tests.training.synthetic import CHARACTER, template, write_show
 
 STOPPING = Path(__file__).with_name("stopping.py")
@@ -100,6 +103,17 @@ def kill_when_stopped(child: subprocess.Popen[str]) -> None:
         assert child.returncode == -signal.SIGKILL
     finally:
         child.kill()
+
+
+def tell_to_stop(child: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait until the process has stopped itself, then SIGTERM it and let it go on."""
+    _, status = os.waitpid(child.pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGCONT)
+    out, err = child.communicate(timeout=300)
+    assert os.WIFSTOPPED(status), f"ended instead of stopping:\n{out}\n{err}"
+    return out, err
 
 
 def litter(*folders: Path) -> list[str]:
@@ -267,7 +281,7 @@ def test_a_killed_training_goes_on(show: Show, run: Path) -> None:
     resumed = f"going on from the checkpoint at step {before['step']}, {before['seconds']:.0f} s of"
     assert resumed in out and "of 5 s used" in out and "held out: a" in out
     after = checkpoint(run)
-    assert after["step"] > before["step"]
+    assert after["step"] >= before["step"] + (before["seconds"] < 2.0)
     # the budget is what both attempts used together
     assert after["seconds"] >= 5.0
     assert after["history"][: len(before["history"])] == before["history"]
@@ -277,6 +291,83 @@ def test_a_killed_training_goes_on(show: Show, run: Path) -> None:
     late = [s for s in times if s >= 5.0]
     assert len(late) <= 1  # at most the step that was under way
     assert litter(run) == []
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_training_told_to_stop_keeps_what_it_learned(
+    show: Show, run: Path, processes: str
+) -> None:
+    do(show, run, "prepare")
+    options = ("--budget", "5s", "--processes", processes)
+    out, err = tell_to_stop(start(show, run, "train", *options, stop="report:loss"))
+    before = checkpoint(run)
+    said = f"told to stop; a checkpoint at step {before['step']}, with "
+    assert said in err and f"openjd_fail: {said}" in out
+    record = json.loads((run / "results" / "train" / "all.1.json").read_text())
+    assert record["exit_code"] == EXIT_TRY_AGAIN and said in record["message"]
+    assert before["step"] == before["history"][-1]["step"] >= 1  # the very step it was at
+    child = start(show, run, "train", *options)
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == 0, err
+    assert f"going on from the checkpoint at step {before['step']}, " in out
+    after = checkpoint(run)
+    # on a loaded machine the first step may have taken all of the first phase
+    assert after["step"] >= before["step"] + (before["seconds"] < 2.0)
+    assert after["seconds"] >= 5.0
+    assert after["history"][: len(before["history"])] == before["history"]
+    assert litter(run) == []
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_told_to_stop_while_it_measures_a_training_does_not_wait_for_that(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """In the middle of the first phase (a row of the history), and at its end."""
+    seconds = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    do(show, run, "prepare")
+    stop, measure = Stop(), loop.Course.measure
+    monkeypatch.setattr(loop, "measure_every", lambda *_: 3.0 if rows else 1e9)
+    monkeypatch.setattr(loop.Course, "measure", lambda *_: stop.ask())
+    with pytest.raises(ToldToStopError, match=r"a checkpoint at step \d+, with \d+ s of 40 s used"):
+        do(show, run, "train", budget_s=40.0, stop=stop)
+    before = checkpoint(run)
+    assert before["error_scale"] is None and before["step"] >= 2
+    monkeypatch.setattr(loop.Course, "measure", measure)
+    text = do(show, run, "train", budget_s=40.0)
+    assert f"going on from the checkpoint at step {before['step']}, " in text
+    assert checkpoint(run)["error_scale"] is not None
+
+
+def test_a_late_copy_of_a_training_leaves_the_checkpoint_of_the_next_one(
+    show: Show, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    do(show, run, "prepare")
+    claim, stop, real = tmp_path / "00000.2.claim.json", Stop(), loop.train_step
+    monkeypatch.setenv(NEXT_ATTEMPT, str(claim))
+
+    def step(state: Any, *arguments: Any, **options: Any) -> float:
+        if state.step == 2:  # this host is cut off, and told to stop when it is found again
+            claim.touch()
+            (run / "checkpoint.pt").write_bytes(b"of the next attempt")
+            stop.ask()
+        return real(state, *arguments, **options)
+
+    monkeypatch.setattr(loop, "train_step", step)
+    with pytest.raises(FarmError, match="later attempt at this task has begun"):
+        do(show, run, "train", budget_s=40.0, stop=stop)
+    assert (run / "checkpoint.pt").read_bytes() == b"of the next attempt"
+
+
+def test_told_to_stop_before_it_has_learned_anything(show: Show, run: Path) -> None:
+    do(show, run, "prepare")
+    stop = Stop()
+    stop.asked = True
+    with pytest.raises(ToldToStopError, match="told to stop; goes on when it is started again"):
+        do(show, run, "train", stop=stop)
+    assert not (run / "checkpoint.pt").exists()  # a later start may still be a warm one
 
 
 def test_it_learns_shapes_that_are_no_face(

@@ -16,7 +16,7 @@ from typing import Any
 
 from laikaroto.config import DeadlineSettings, QueueConfig, parse_duration
 from laikaroto.errors import ConfigError, FarmError, TryAgainError
-from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
+from laikaroto.farm.bundle import Bundle, bundle_digest, check_digest, write_bundle
 from laikaroto.farm.engine import (
     Engine,
     JobStatus,
@@ -28,7 +28,7 @@ from laikaroto.farm.engine import (
 )
 from laikaroto.farm.judging import judge_job, step_progress
 from laikaroto.farm.places import bundle_folder, job_folder, make_state_folder
-from laikaroto.farm.plan import StepPlan, plan_job
+from laikaroto.farm.plan import StepPlan, plan_job, refuse_several_hosts
 from laikaroto.farm.records import read_json, replace_file
 from laikaroto.farm.steering import Card, locked, new_card, pick_tasks, read_card, write_card
 
@@ -101,6 +101,7 @@ class DeadlineEngine(Engine):
         settings = bundle.settings
         plan = plan_job(bundle, where=f"job {settings.name}")
         _refuse_unknown_wishes(bundle)
+        refuse_several_hosts(plan.steps, where=f"job {settings.name}", farm="Deadline Cloud")
         make_state_folder(self.state)
         with locked(self.state / "lock"):
             if (active := self._active_with_key(settings.key)) is not None:
@@ -154,7 +155,9 @@ class DeadlineEngine(Engine):
         try:
             return str(read_json(job_folder(self.state, job) / "deadline.json")["jobId"])
         except FileNotFoundError:
-            return self._create(bundle_folder(self.state, job), card)
+            folder = bundle_folder(self.state, job)
+            check_digest(folder, card.digest)
+            return self._create(folder, card)
 
     # ---- looking --------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ OpenJD's own local runner ignores hostRequirements; this is where they are kept.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
 
 from laikaroto.config import QueueConfig
-from laikaroto.farm.plan import Requirements
+from laikaroto.farm.plan import Requirements, StepPlan
 
 
 def host_cpus() -> int:
@@ -59,3 +60,8 @@ class Capacity:
         if not faults:
             return None
         return f"step {step!r} asks for what this queue does not have: {'; '.join(faults)}"
+
+    def refusal_of(self, steps: Iterable[StepPlan]) -> str | None:
+        """Why a job with these steps can never run here, or None if it can."""
+        why = (self.refusal(step.name, step.requirements) for step in steps)
+        return next((text for text in why if text), None)

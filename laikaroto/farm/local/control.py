@@ -16,7 +16,7 @@ from laikaroto.farm.local.owner import read_card
 from laikaroto.farm.places import OWNER_ONLY, make_state_folder
 from laikaroto.farm.processes import MARK, is_same_process
 
-_START_S = 20.0
+_START_S = 60.0  # a loaded machine takes its time to start Python
 _LOG_MAX = 5_000_000
 
 

@@ -11,12 +11,28 @@ from laikaroto.errors import FarmError, write_failure
 from laikaroto.farm.places import OWNER_ONLY, make_state_folder
 
 FILE = "queue.sqlite"
-_SCHEMA_VERSION = 2
-_SCHEMA = """
+_SCHEMA_VERSION = 3
+_SINCE_3 = """
+CREATE TABLE totals (      -- of ended attempts; kept when jobs are cleared away
+    kind TEXT NOT NULL, step TEXT NOT NULL, result TEXT NOT NULL, number INTEGER NOT NULL,
+    seconds REAL NOT NULL, PRIMARY KEY (kind, step, result)
+) WITHOUT ROWID;
+CREATE TABLE notices (     -- written together with the end of a job that they tell of
+    id INTEGER PRIMARY KEY, job TEXT NOT NULL, finish TEXT NOT NULL, channel TEXT NOT NULL,
+    settings TEXT NOT NULL, body TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting',   -- waiting, sent, failed
+    message TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX notices_by_state ON notices (state, channel, due);
+CREATE INDEX notices_by_job ON notices (job);
+"""
+_SCHEMA = f"""
 CREATE TABLE jobs (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL, kind TEXT NOT NULL,
     show TEXT NOT NULL, user TEXT NOT NULL, parameters TEXT NOT NULL,
     digest TEXT NOT NULL DEFAULT '',       -- of the bundle; empty: from before there was one
+    notify TEXT NOT NULL DEFAULT '',       -- whom to tell of its end, JSON; empty: nobody
     priority INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before REAL,
     paused INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL DEFAULT 'waiting', -- waiting (for jobs), open, succeeded, failed, cancelled
@@ -52,7 +68,12 @@ CREATE TABLE attempts (
     started REAL NOT NULL, ended REAL, exit_code INTEGER, outcome TEXT,
     message TEXT NOT NULL DEFAULT '', PRIMARY KEY (task, attempt)
 ) WITHOUT ROWID;
+{_SINCE_3}
 """
+_UPGRADES = {  # from a version to the next
+    1: "ALTER TABLE jobs ADD COLUMN digest TEXT NOT NULL DEFAULT '';",
+    2: f"ALTER TABLE jobs ADD COLUMN notify TEXT NOT NULL DEFAULT ''; {_SINCE_3}",
+}
 
 
 def host_id() -> str:
@@ -118,12 +139,12 @@ def open_database(state: Path, *, owner: bool) -> sqlite3.Connection:
                 f"BEGIN EXCLUSIVE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
             )
             version = _SCHEMA_VERSION
-        if version == 1 and owner:
+        while version in _UPGRADES and owner:
             connection.executescript(
-                "BEGIN EXCLUSIVE; ALTER TABLE jobs ADD COLUMN digest TEXT NOT NULL DEFAULT ''; "
-                f"PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN EXCLUSIVE; {_UPGRADES[version]} "
+                f"PRAGMA user_version = {version + 1}; COMMIT;"
             )
-            version = _SCHEMA_VERSION
+            version += 1
         if not owner:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
@@ -131,7 +152,7 @@ def open_database(state: Path, *, owner: bool) -> sqlite3.Connection:
             f"{path}: cannot be opened: {error}. If it is damaged, stop the farm, move the "
             "folder away and submit again: results that were published are not touched"
         ) from error
-    if version not in (0, 1, _SCHEMA_VERSION):  # a reader does not mind 1
+    if version not in (0, *_UPGRADES, _SCHEMA_VERSION):
         connection.close()
         raise FarmError(
             f"{path}: made by another version of laikaroto (schema {version}, wanted "

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from laikaroto.config import QueueConfig
 from laikaroto.errors import FarmError
 from laikaroto.farm.bundle import Bundle
-from laikaroto.farm.engine import Engine, JobStatus, Submitted, TaskRef
+from laikaroto.farm.engine import Engine, JobStatus, Load, Submitted, TaskRef, Total
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.database import FILE, claim_host, open_database
 from laikaroto.farm.local.owner import own, read_card
-from laikaroto.farm.local.reading import read_job, read_jobs
-from laikaroto.farm.logs import read_log
+from laikaroto.farm.local.reading import (
+    read_active,
+    read_job,
+    read_jobs,
+    read_names,
+    read_totals,
+    running_tasks,
+)
+from laikaroto.farm.logs import find_log, read_log
+from laikaroto.farm.plan import JobOutline, Planner
 
 ANSWER_S = 60.0
+_AT_ONCE = 500  # jobs in one transaction: the supervisor is not kept from its slots for long
 _LOOK_S = 0.02
+_PURGED_AT_ONCE = 200  # jobs: the supervisor is not kept from its slots for long
+_T = TypeVar("_T")
 
 
 class LocalEngine(Engine):
@@ -43,35 +56,55 @@ class LocalEngine(Engine):
 
     def submit(self, bundle: Bundle) -> Submitted:
         """See ``Engine.submit``."""
+        return self.submit_all([bundle])[0]
+
+    def submit_all(self, bundles: Sequence[Bundle]) -> tuple[Submitted, ...]:
+        """See ``Engine.submit_all``. 500 jobs at a time are queued, all or none of them."""
+        # the owner looks again; this saves it the work
+        nobody: dict[str, str] = {}
+        active = self._read(read_active, nobody)
+        sent: dict[str, Submitted] = {}  # by name of the bundle
+        planner, capacity = Planner(), Capacity.of(self._queue)
+        planned = [
+            (bundle, _plan(bundle, planner, capacity))
+            for bundle in bundles
+            if bundle.settings.key not in active
+        ]
         claim_host(self.state)
-        reply = self._answer(inbox.post_bundle(self.state, bundle))
-        return Submitted(job=reply["job"], existing=reply["existing"])
+        for start in range(0, len(planned), _AT_ONCE):
+            part = planned[start : start + _AT_ONCE]
+            answers = self._answer(inbox.post_jobs(self.state, part))["jobs"]
+            for (bundle, _), answer in zip(part, answers, strict=True):
+                sent[bundle.settings.name] = Submitted(**answer)
+        return tuple(
+            sent.get(bundle.settings.name)
+            or Submitted(job=active[bundle.settings.key], existing=True)
+            for bundle in bundles
+        )
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``."""
-        if not (self.state / FILE).exists():
-            return ()
-        claim_host(self.state)
-        connection = open_database(self.state, owner=False)
-        try:
-            return read_jobs(connection, self.name)
-        finally:
-            connection.close()
+        return self._read(lambda db: read_jobs(db, self.name), ())
+
+    def names(self) -> tuple[str, ...]:
+        """See ``Engine.names``."""
+        return self._read(read_names, ())
 
     def status(self, job: str) -> JobStatus:
         """See ``Engine.status``."""
         if not (self.state / FILE).exists():
             raise FarmError(f"job {job!r} is not in queue {self.name!r}, which has no jobs yet")
         claim_host(self.state)
-        connection = open_database(self.state, owner=False)
-        try:
+        with closing(open_database(self.state, owner=False)) as connection:
             return read_job(connection, self.name, job)
-        finally:
-            connection.close()
 
     def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
         """See ``Engine.log``."""
         return read_log(self.state, self.status(job), task, attempt)
+
+    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
+        """See ``Engine.log_file``."""
+        return find_log(self.state, status, task, attempt)
 
     def cancel(self, job: str) -> None:
         """See ``Engine.cancel``."""
@@ -98,6 +131,37 @@ class LocalEngine(Engine):
         if not tasks:
             raise FarmError("name the tasks to skip, as STEP or STEP/INDEX")
         return int(self._ask("skip", job, tasks=[(t.step, t.index) for t in tasks])["count"])
+
+    def purge(self, jobs: Sequence[str], *, before: float) -> Mapping[str, str]:
+        """See ``Engine.purge``."""
+        kept: dict[str, str] = {}
+        for start in range(0, len(jobs), _PURGED_AT_ONCE):
+            part = list(jobs[start : start + _PURGED_AT_ONCE])
+            kept |= self._ask("purge", part[0], jobs=part, before=before)["kept"]
+        return kept
+    def load(self) -> Load:
+        """See ``Engine.load``; ``details`` is the card of the supervisor."""
+        card = read_card(self.state)
+        busy = self._read(running_tasks, 0)
+        if card is None:
+            return Load(runs=False, busy=busy, text=self.obstacle(), details={"supervisor": None})
+        return Load(
+            runs=True, slots=card["slots"], busy=busy, details={"supervisor": card},
+            text=f"process {card['pid']}, {card['slots']} slots of {card['threads']} threads, "
+            f"{card['memory_mib']} MiB",
+        )  # fmt: skip
+
+    def totals(self) -> tuple[Total, ...]:
+        """See ``Engine.totals``; what was counted stays when jobs are cleared away."""
+        return self._read(read_totals, ())
+
+    def _read(self, what: Callable[[sqlite3.Connection], _T], empty: _T) -> _T:
+        """What a reader finds in the database; ``empty`` if there is none yet."""
+        if not (self.state / FILE).exists():
+            return empty
+        claim_host(self.state)
+        with closing(open_database(self.state, owner=False)) as connection:
+            return what(connection)
 
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""
@@ -127,3 +191,11 @@ class LocalEngine(Engine):
                 )
             time.sleep(_LOOK_S)
         return reply
+
+
+def _plan(bundle: Bundle, planner: Planner, capacity: Capacity) -> JobOutline:
+    where = f"job {bundle.settings.name}"
+    plan = planner.outline(bundle, where=where)
+    if refusal := capacity.refusal_of(plan.steps):
+        raise FarmError(f"{where}: {refusal}")
+    return plan

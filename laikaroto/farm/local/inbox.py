@@ -1,9 +1,9 @@
 """Requests of clients to the holder of a queue's lock: small files, taken in order.
 
-A submission is a bundle folder, every other request a JSON file; both appear in ``inbox/``
-whole, by a rename. The answer is a file in ``replies/``. So a request survives the death of
-either side, needs no open port, and works while no supervisor runs: then the client takes the
-lock itself for a moment (``farm.local.engine``).
+A submission is a folder with the bundles of its jobs and their cards, every other request a
+JSON file; both appear in ``inbox/`` whole, by a rename. The answer is a file in ``replies/``. So
+a request survives the death of either side, needs no open port, and works while no supervisor
+runs: then the client takes the lock itself for a moment (``farm.local.engine``).
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.errors import ConfigError, FarmError, LaikarotoError, UsageError, write_failure
-from laikaroto.farm.bundle import Bundle, bundle_digest, read_bundle, write_bundle
+from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger
 from laikaroto.farm.outcome import Outcome
-from laikaroto.farm.plan import plan_job, refuse_environments
+from laikaroto.farm.places import bundle_folder, job_folder, make_state_folder, purged_folder
+from laikaroto.farm.plan import JobOutline, refuse_several_hosts
+from laikaroto.farm.steering import Card, card_from_dict, card_to_dict, new_card
 
-_BUNDLE = ".bundle"
+_JOBS = ".jobs"
+_CARDS = "cards.json"
 _OLD_REPLY_S = 3600.0
 _ERRORS: dict[str, type[LaikarotoError]] = {
     kind.__name__: kind for kind in (FarmError, ConfigError, UsageError)
@@ -49,10 +52,30 @@ def _ticket() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(4)}"  # sorts by time
 
 
-def post_bundle(state: Path, bundle: Bundle) -> str:
-    """Hand in a submission; returns its ticket."""
+def post_jobs(state: Path, jobs: Sequence[tuple[Bundle, JobOutline]]) -> str:
+    """Hand in a submission of jobs that are all queued or none; returns its ticket.
+
+    Raises:
+        TryAgainError: the disk refuses; nothing is left behind.
+    """
     ticket = _ticket()
-    write_bundle(bundle, state / "inbox" / f"{ticket}{_BUNDLE}")
+    target = state / "inbox" / f"{ticket}{_JOBS}"
+    hidden = target.with_name(f".{target.name}")
+    one = len(jobs) == 1
+    try:
+        cards = []
+        for bundle, plan in jobs:
+            folder = write_bundle(bundle, hidden / bundle.settings.name, flush=one)
+            cards.append(new_card(
+                bundle, plan, digest=bundle_digest(folder), threads=0, timeout_s=0.0
+            ))  # fmt: skip
+        _write_whole(hidden / _CARDS, json.dumps([card_to_dict(card) for card in cards]))
+        if not one:
+            os.sync()  # once for all of them: a flush of each file is 6 ms on a disk
+        hidden.rename(target)
+    except OSError as error:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise write_failure(target, error) from error
     return ticket
 
 
@@ -115,10 +138,10 @@ def take_requests(state: Path, ledger: Ledger, capacity: Capacity) -> list[Kill]
     for path in pending(state):
         ticket = path.name.partition(".")[0]
         try:
-            if path.suffix == _BUNDLE:
+            if path.suffix == _JOBS:
                 reply = _accept(path, ledger, capacity)
             else:
-                reply = _carry_out(_read(path), ledger, kills)
+                reply = _carry_out(_read(path), state, ledger, kills)
         except LaikarotoError as error:
             reply = {"error": type(error).__name__, "message": str(error)}
         # answer first: a request that is gone without an answer would leave its client waiting
@@ -128,15 +151,17 @@ def take_requests(state: Path, ledger: Ledger, capacity: Capacity) -> list[Kill]
 
 
 def _clear(state: Path, path: Path, reply: Mapping[str, Any]) -> None:
-    """Take an answered request out of the inbox; the bundle of a new job moves to the job."""
-    if path.suffix != _BUNDLE:
+    """Take an answered request out of the inbox; bundles of new jobs move to their jobs."""
+    if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    if "job" in reply and not reply["existing"]:
-        target = state / "jobs" / reply["job"] / "bundle"
+    for job in reply.get("jobs", ()):
+        if job["existing"]:
+            continue
+        target = bundle_folder(state, job["job"])
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            path.rename(target)
+            (path / job["job"]).rename(target)
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -163,7 +188,7 @@ def sweep(state: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         request = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: is not a request: {error}") from error
     if not isinstance(request, dict) or not {"command", "job"} <= request.keys():
         raise UsageError(f"{path}: is not a request: {request!r}")
@@ -171,23 +196,34 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _accept(path: Path, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
-    """Enter a submitted bundle. Repeating it after a crash in between does no harm."""
-    bundle = read_bundle(path)
-    name = bundle.settings.name
+    """Enter submitted jobs, all or none. Repeating it after a crash in between does no harm.
+
+    The client has planned them, so that thousands of jobs do not keep the owner from its slots.
+    """
+    try:
+        data = json.loads((path / _CARDS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: is not a submission: {error}") from error
+    cards = [card_from_dict(item, where=str(path / _CARDS)) for item in data]
     with ledger.transaction():
-        if not ledger.knows(name):
-            if active := ledger.active_with_key(bundle.settings.key):
-                return {"job": active, "existing": True}
-            plan = plan_job(bundle, where=f"job {name}")
-            refuse_environments(plan, where=f"job {name}")
-            for step in plan.steps:
-                if refusal := capacity.refusal(step.name, step.requirements):
-                    raise FarmError(f"job {name}: {refusal}")
-            ledger.add(bundle, plan, bundle_digest(path))
+        return {"jobs": [_enter(card, ledger, capacity) for card in cards]}
+
+
+def _enter(card: Card, ledger: Ledger, capacity: Capacity) -> dict[str, Any]:
+    name = card.settings.name
+    if not ledger.knows(name):
+        if active := ledger.active_with_key(card.settings.key):
+            return {"job": active, "existing": True}
+        refuse_several_hosts(card.steps, where=f"job {name}", farm="a local queue")
+        if refusal := capacity.refusal_of(card.steps):
+            raise FarmError(f"job {name}: {refusal}")
+        ledger.add(card)
     return {"job": name, "existing": False}
 
 
-def _carry_out(request: dict[str, Any], ledger: Ledger, kills: list[Kill]) -> dict[str, Any]:
+def _carry_out(
+    request: dict[str, Any], state: Path, ledger: Ledger, kills: list[Kill]
+) -> dict[str, Any]:
     command, job = request["command"], str(request["job"])
     refs: Sequence[TaskRef] = [TaskRef(step=s, index=i) for s, i in request.get("tasks", ())]
     with ledger.transaction():
@@ -204,6 +240,29 @@ def _carry_out(request: dict[str, Any], ledger: Ledger, kills: list[Kill]) -> di
             count, tokens = ledger.skip(job, refs)
             kills += [Kill(token=token, outcome=Outcome.SKIPPED) for token in tokens]
             return {"count": count}
+        elif command == "purge":
+            return {"kept": _purge(request["jobs"], float(request["before"]), state, ledger)}
         else:
             raise UsageError(f"unknown request {command!r}")
     return {}
+
+
+def _purge(jobs: Sequence[str], before: float, state: Path, ledger: Ledger) -> dict[str, str]:
+    """Take jobs out of the books, and their folders out of the way; why which were kept.
+
+    A folder is moved before the books are closed: after a crash in between the job is still in
+    them, and the same request repeated comes to the end.
+    """
+    kept: dict[str, str] = {}
+    for job in jobs:
+        try:
+            if why := ledger.why_stay(job, before=before):
+                kept[job] = why
+                continue
+            with suppress(FileNotFoundError):
+                job_folder(state, job).rename(make_state_folder(purged_folder(state)) / job)
+        except (OSError, FarmError) as error:
+            kept[job] = str(error)
+            continue
+        ledger.forget(job)
+    return kept

@@ -10,19 +10,30 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from laikaroto.config import NotifySettings
 from laikaroto.errors import EXIT_TRY_AGAIN, FarmError
-from laikaroto.farm.bundle import Bundle
 from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
-from laikaroto.farm.outcome import Outcome, may_succeed_later, retry_delay_s
-from laikaroto.farm.plan import JobPlan, Requirements
+from laikaroto.farm.local.messenger import Answer, Notice
+from laikaroto.farm.notices import channels, document, next_try
+from laikaroto.farm.outcome import Outcome, may_succeed_later, result_of, retry_delay_s
+from laikaroto.farm.plan import Requirements
+from laikaroto.farm.steering import Card
 
 RETRY_DELAY_S = 2.0  # before the second try of a task that asked for another; then 4 times as long
+_ENDED = ("succeeded", "failed", "cancelled")  # states of jobs that nothing happens to any more
 _DONE = ("succeeded", "skipped")
+_FORGET = (
+    "DELETE FROM attempts WHERE task IN (SELECT id FROM tasks WHERE job = ?)",
+    "DELETE FROM tasks WHERE job = ?",
+    "DELETE FROM steps WHERE job = ?",
+    "DELETE FROM job_needs WHERE job = ?",
+    "DELETE FROM jobs WHERE id = ?",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +54,15 @@ class Work:
 class Ledger:
     """All changes to a queue's database."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, queue: str = "") -> None:
         """Take over the books.
 
         Args:
             connection: opened as owner.
+            queue: name of the queue, for notices.
         """
         self._db = connection
+        self._queue = queue
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -77,31 +90,28 @@ class Ledger:
         """True if there is a job of that name."""
         return self._db.execute("SELECT 1 FROM jobs WHERE name = ?", (job,)).fetchone() is not None
 
-    def add(self, bundle: Bundle, plan: JobPlan, digest: str) -> None:
+    def add(self, card: Card) -> None:
         """Enter a job with its steps and tasks.
-
-        Args:
-            bundle: as submitted.
-            plan: its steps and tasks.
-            digest: ``bundle_digest`` of its folder.
 
         Raises:
             FarmError: a job it depends on is not in this queue.
         """
-        settings = bundle.settings
+        settings = card.settings
         upstream = [self._job(name)["id"] for name in settings.needs]
         job = self._db.execute(
             "INSERT INTO jobs (name, key, kind, show, user, parameters, priority, attempts, "
-            "not_before, paused, submitted, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "not_before, paused, submitted, digest, notify) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (settings.name, settings.key, settings.kind, settings.show, settings.user,
-             json.dumps(dict(bundle.parameters)), settings.priority, settings.attempts,
-             settings.not_before, settings.paused, time.time(), digest),
+             json.dumps(dict(card.parameters)), settings.priority, settings.attempts,
+             settings.not_before, settings.paused, time.time(), card.digest,
+             settings.notify.model_dump_json() if settings.notify else ""),
         ).lastrowid  # fmt: skip
         assert job is not None
         self._db.executemany(
             "INSERT INTO job_needs (job, needs) VALUES (?, ?)", [(job, other) for other in upstream]
         )
-        for step in plan.steps:
+        for step in card.steps:
             row = self._db.execute(
                 "INSERT INTO steps (job, name, needs, cpus, memory_mib) VALUES (?, ?, ?, ?, ?)",
                 (job, step.name, json.dumps(step.needs), step.requirements.cpus,
@@ -160,6 +170,32 @@ class Ledger:
         tokens = self._tokens(where, values)
         self._settle(row["id"])
         return count + len(tokens), tokens
+
+    def why_stay(self, job: str, *, before: float) -> str:
+        """Why a job has to stay in the books; '' if nothing speaks against its removal.
+
+        Args:
+            job: its name.
+            before: seconds since 1970; a job that ended later stays.
+        """
+        row = self._job(job)
+        if row["state"] not in _ENDED:
+            return "is not over"
+        if row["ended"] is None or row["ended"] > before:
+            return "has ended too recently"
+        needing = self._db.execute(
+            "SELECT j.name FROM job_needs n JOIN jobs j ON j.id = n.job WHERE n.needs = ? LIMIT 1",
+            (row["id"],),
+        ).fetchone()
+        if needing is not None:  # it would take a missing job for one that has succeeded
+            return f"is needed by {needing['name']}, which stays"
+        return ""
+
+    def forget(self, job: str) -> None:
+        """Take a job out of the books."""
+        row = self._job(job)
+        for statement in _FORGET:
+            self._db.execute(statement, (row["id"],))
 
     # ---- attempts -------------------------------------------------------------------------
 
@@ -230,8 +266,9 @@ class Ledger:
             False if the attempt is not the task's current one, so nothing was changed.
         """
         task = self._db.execute(
-            "SELECT t.*, j.attempts AS allowed, j.cancelled FROM tasks t JOIN jobs j ON "
-            "j.id = t.job WHERE t.token = ?",
+            "SELECT t.*, j.attempts AS allowed, j.cancelled, j.kind, s.name AS step_name "
+            "FROM tasks t JOIN jobs j ON j.id = t.job JOIN steps s ON s.id = t.step "
+            "WHERE t.token = ?",
             (token,),
         ).fetchone()
         if task is None:
@@ -249,6 +286,12 @@ class Ledger:
             "WHERE task = ? AND attempt = ?",
             (now, exit_code, outcome.value, text, task["id"], task["attempt"]),
         )
+        self._db.execute(
+            "INSERT INTO totals (kind, step, result, number, seconds) VALUES (?, ?, ?, 1, ?) "
+            "ON CONFLICT DO UPDATE SET number = number + 1, seconds = seconds + excluded.seconds",
+            (task["kind"], task["step_name"], result_of(outcome, exit_code),
+             max(0.0, now - task["started"])),
+        )  # fmt: skip
         self._settle(task["job"])
         return True
 
@@ -330,13 +373,72 @@ class Ledger:
         over = state not in ("open", "waiting")
         if state == row["state"] and bool(row["ended"]) == over:
             return
-        self._db.execute(
-            "UPDATE jobs SET state = ?, ended = ? WHERE id = ?",
-            (state, time.time() if over else None, job),
-        )
+        ended = time.time() if over else None
+        self._db.execute("UPDATE jobs SET state = ?, ended = ? WHERE id = ?", (state, ended, job))
+        if ended is not None and row["notify"]:
+            self._announce(row, state, ended, counts)
         if state == "succeeded":
             for other in self._db.execute("SELECT job FROM job_needs WHERE needs = ?", (job,)):
                 self._settle(other["job"])
+
+    def _announce(
+        self, job: sqlite3.Row, state: str, ended: float, counts: Mapping[str, int]
+    ) -> None:
+        """Note, together with the end of a job, whom to tell of it."""
+        failed = self._db.execute(
+            "SELECT s.name || '/' || t.idx, t.message FROM tasks t JOIN steps s ON s.id = t.step "
+            "WHERE t.job = ? AND t.state = 'failed' ORDER BY t.step, t.idx LIMIT 10",
+            (job["id"],),
+        ).fetchall()
+        finish = f"{job['name']}:{state}:{ended:.3f}"
+        body = document(
+            end=finish, job=job["name"], queue=self._queue, kind=job["kind"], state=state,
+            show=job["show"], user=job["user"], parameters=json.loads(job["parameters"]),
+            submitted=job["submitted"], started=job["started"], ended=ended, tasks=counts,
+            failed=[tuple(row) for row in failed],
+        )  # fmt: skip
+        notify = NotifySettings.model_validate_json(job["notify"])
+        self._db.executemany(
+            "INSERT INTO notices (job, finish, channel, settings, body) VALUES (?, ?, ?, ?, ?)",
+            [
+                (job["name"], finish, channel, job["notify"], json.dumps(body))
+                for channel in channels(notify, state)
+            ],
+        )
+
+    def due_notice(self, channel: str) -> Notice | None:
+        """The next notice that is to be sent by one way now, if any."""
+        row = self._db.execute(
+            "SELECT * FROM notices WHERE state = 'waiting' AND channel = ? AND due <= ? "
+            "ORDER BY due, id LIMIT 1",
+            (channel, time.time()),
+        ).fetchone()
+        return row and Notice(
+            number=row["id"], job=row["job"], channel=channel, settings=row["settings"],
+            body=row["body"], tries=row["tries"],
+        )  # fmt: skip
+
+    def untold(self) -> bool:
+        """True if some notice was not tried yet."""
+        row = self._db.execute(
+            "SELECT 1 FROM notices WHERE state = 'waiting' AND tries = 0 LIMIT 1"
+        ).fetchone()
+        return row is not None
+
+    def note_answer(self, answer: Answer) -> str:
+        """Write down what became of a notice; returns it in words."""
+        notice, error = answer.notice, answer.error
+        tries = notice.tries + 1
+        due = None if error is None else next_try(tries, time.time(), error)
+        state = "sent" if error is None else "failed" if due is None else "waiting"
+        self._db.execute(
+            "UPDATE notices SET state = ?, tries = ?, due = ?, message = ? WHERE id = ?",
+            (state, tries, due or 0.0, str(error or ""), notice.number),
+        )
+        after = {"sent": "told", "failed": "given up", "waiting": "will be tried again"}[state]
+        return f"notice of {notice.job} by {notice.channel}: {after}" + (
+            f", try {tries}: {error}" if error else ""
+        )
 
     def _released(self, job: int) -> bool:
         """True if every job this one depends on has succeeded."""

@@ -57,7 +57,7 @@ def own(state: Path, *, patience_s: float = 0.0, adopt: bool = False) -> Iterato
             return
         connection = open_database(state, owner=True)
         try:
-            ledger = Ledger(connection)
+            ledger = Ledger(connection, queue=state.name)
             _recover(state, ledger)
             yield ledger
         finally:
@@ -92,17 +92,34 @@ def _recover(state: Path, ledger: Ledger) -> None:
         if number := kill_marked(state):
             _LOG.warning("killed %d processes a dead supervisor left behind", number)
         shutil.rmtree(sessions_folder(state), ignore_errors=True)
-    for token, job, step, index, attempt in left:
-        record = _result(result_file(state, job, step, index, attempt), token)
-        with ledger.transaction():
-            if record is None:
-                ledger.end(token, Outcome.LOST, exit_code=None, message="the supervisor died")
-            else:
-                ledger.end(
-                    token, Outcome(record["outcome"]), exit_code=record["exit_code"],
-                    message=record["message"],
-                )  # fmt: skip
+    for attempt in left:
+        settle(state, ledger, attempt, otherwise=Outcome.LOST, why="the supervisor died")
     inbox.sweep(state)
+
+
+def settle(
+    state: Path, ledger: Ledger, attempt: tuple[str, str, str, int, int], *,
+    otherwise: Outcome, why: str,
+) -> None:  # fmt: skip
+    """Close an attempt whose slot can no longer tell how it ended; nothing of it may run.
+
+    Args:
+        state: the queue's state folder.
+        ledger: its books.
+        attempt: its token, job, step, index and number.
+        otherwise: how it ended, if the slot had not written that down before it died.
+        why: in words.
+    """
+    token, job, step, index, number = attempt
+    record = _result(result_file(state, job, step, index, number), token)
+    with ledger.transaction():
+        if record is None:
+            ledger.end(token, otherwise, exit_code=None, message=why)
+        else:
+            ledger.end(
+                token, Outcome(record["outcome"]), exit_code=record["exit_code"],
+                message=record["message"],
+            )  # fmt: skip
 
 
 def _result(path: Path, token: str) -> dict[str, Any] | None:

@@ -7,9 +7,19 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from laikaroto.errors import FarmError
-from laikaroto.farm.engine import JobState, JobStatus, StepStatus, TaskState, TaskStatus
+from laikaroto.farm.engine import (
+    AttemptStatus,
+    JobState,
+    JobStatus,
+    NoticeStatus,
+    StepStatus,
+    TaskState,
+    TaskStatus,
+    Total,
+)
 
 _TASK = "t.*, s.name AS step_name FROM tasks t JOIN steps s ON s.id = t.step"
 
@@ -18,6 +28,25 @@ def read_jobs(db: sqlite3.Connection, queue: str) -> tuple[JobStatus, ...]:
     """All jobs, oldest first, without their tasks."""
     with _snapshot(db):
         return _statuses(db, queue, db.execute("SELECT * FROM jobs ORDER BY id").fetchall())
+
+
+def read_names(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Names of all jobs, oldest first."""
+    return tuple(row["name"] for row in db.execute("SELECT name FROM jobs ORDER BY id"))
+
+
+def running_tasks(db: sqlite3.Connection) -> int:
+    """How many tasks run."""
+    return int(db.execute("SELECT count(*) FROM tasks WHERE token IS NOT NULL").fetchone()[0])
+
+
+def read_active(db: sqlite3.Connection) -> dict[str, str]:
+    """Idempotency key and name of every job that is neither over nor cancelled."""
+    rows = db.execute(
+        "SELECT key, name FROM jobs WHERE state IN ('waiting', 'open') AND cancelled = 0 "
+        "ORDER BY id"
+    )
+    return {row["key"]: row["name"] for row in rows}
 
 
 def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
@@ -32,12 +61,19 @@ def read_job(db: sqlite3.Connection, queue: str, job: str) -> JobStatus:
             raise FarmError(
                 f"job {job!r} is not in queue {queue!r}; 'laikaroto jobs list' shows all"
             )
-        tasks: dict[int, list[TaskStatus]] = defaultdict(list)
+        number = (rows[0]["id"],)
+        attempts: dict[int, list[AttemptStatus]] = defaultdict(list)
         for row in db.execute(
-            f"SELECT {_TASK} WHERE t.job = ? ORDER BY t.step, t.idx", (rows[0]["id"],)
+            "SELECT a.* FROM attempts a JOIN tasks t ON t.id = a.task WHERE t.job = ? "
+            "ORDER BY a.task, a.attempt",
+            number,
         ):
-            tasks[row["step"]].append(_task(row))
-        return _statuses(db, queue, rows, tasks)[0]
+            attempts[row["task"]].append(_attempt(row))
+        tasks: dict[int, list[TaskStatus]] = defaultdict(list)
+        for row in db.execute(f"SELECT {_TASK} WHERE t.job = ? ORDER BY t.step, t.idx", number):
+            tasks[row["step"]].append(_task(row, attempts[row["id"]]))
+        (status,) = _statuses(db, queue, rows, tasks)
+        return replace(status, notices=_notices(db, job))
 
 
 class _snapshot:
@@ -53,12 +89,39 @@ class _snapshot:
         self._db.execute("COMMIT")
 
 
-def _task(row: sqlite3.Row) -> TaskStatus:
+def _notices(db: sqlite3.Connection, job: str) -> tuple[NoticeStatus, ...]:
+    if db.execute("PRAGMA user_version").fetchone()[0] < 3:
+        return ()
+    rows = db.execute("SELECT * FROM notices WHERE job = ? ORDER BY id", (job,))
+    return tuple(
+        NoticeStatus(
+            end=row["finish"], channel=row["channel"], state=row["state"], tries=row["tries"],
+            message=row["message"],
+        )
+        for row in rows
+    )  # fmt: skip
+
+
+def read_totals(db: sqlite3.Connection) -> tuple[Total, ...]:
+    """How attempts have ended so far."""
+    if db.execute("PRAGMA user_version").fetchone()[0] < 3:
+        return ()  # nobody has counted yet; the owner brings the file up to date
+    return tuple(Total(**row) for row in db.execute("SELECT * FROM totals"))
+
+
+def _attempt(row: sqlite3.Row) -> AttemptStatus:
+    return AttemptStatus(
+        number=row["attempt"], host=row["host"], started=row["started"], ended=row["ended"],
+        outcome=row["outcome"] or "", exit_code=row["exit_code"], message=row["message"],
+    )  # fmt: skip
+
+
+def _task(row: sqlite3.Row, attempts: Iterable[AttemptStatus]) -> TaskStatus:
     return TaskStatus(
         step=row["step_name"], index=row["idx"], state=TaskState(row["state"]),
         parameters=json.loads(row["parameters"]), attempt=row["attempt"], host=row["host"],
         started=row["started"], ended=row["ended"], exit_code=row["exit_code"],
-        progress=row["progress"], message=row["message"],
+        progress=row["progress"], message=row["message"], attempts=tuple(attempts),
     )  # fmt: skip
 
 

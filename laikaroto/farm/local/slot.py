@@ -38,11 +38,13 @@ from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import bundle_folder, log_file, result_file, sessions_folder
 from laikaroto.farm.plan import JobPlan, plan_job
-from laikaroto.farm.processes import kill_marked, mark
+from laikaroto.farm.processes import STUCK_S, Hunt, adopt_orphans, mark
 
 HEARTBEAT_S = 5.0
 _PROGRESS_EVERY_S = 0.5
 _KILL_LOOK_S = 0.2
+_CLEAR_S = 0.5  # what is left of an attempt is mostly gone so soon
+_LEAVE_S = 4.0  # below the time the supervisor allows
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Running:
     ending: Outcome | None = None  # why it was told to stop
     mercy: float = 0.0  # monotonic time until which it may end by itself then
     reported: float = 0.0
+    ended: tuple[Outcome, int | None, str] | None = None  # nothing but its leftovers run
+    cleared_by: float = 0.0  # monotonic time after which leftovers are worth a word
 
     @property
     def token(self) -> str:
@@ -64,15 +68,16 @@ class Running:
 class Slot:
     """Takes orders, runs them, reports."""
 
-    def __init__(self, state: Path, name: str, reports: Any) -> None:
+    def __init__(self, state: Path, name: str, reports: Any, *, adopts: bool = False) -> None:
         """Make a slot.
 
         Args:
             state: the queue's state folder.
             name: of the slot, unique in the queue.
             reports: text stream to the supervisor.
+            adopts: this process has called ``processes.adopt_orphans``.
         """
-        self._state = state
+        self._state, self._adopts = state, adopts
         self._folder = sessions_folder(state, name)
         self._reports = reports
         self._writing = threading.Lock()
@@ -81,6 +86,7 @@ class Slot:
         self._session: Any = None
         self._session_job = ""
         self._running: Running | None = None
+        self._hunt: Hunt | None = None
         self._log: logging.Handler | None = None
 
     # ---- talking --------------------------------------------------------------------------
@@ -131,7 +137,7 @@ class Slot:
     def _patience(self) -> float:
         if self._running is None:
             return HEARTBEAT_S
-        if self._running.ending is not None:
+        if self._running.ending is not None or self._running.ended is not None:
             return _KILL_LOOK_S
         return max(0.01, min(HEARTBEAT_S, self._running.deadline - time.monotonic()))
 
@@ -139,15 +145,19 @@ class Slot:
         if order["kind"] == "run":
             self._start(order)
         elif self._running is not None and order["token"] == self._running.token:
+            if self._running.ended is not None:
+                return  # by itself, just now
             self._stop(Outcome(order["outcome"]))
 
     def _check(self) -> None:
         """End what runs too long; see that what was told to stop does, with all it started."""
         if self._running is None:
             return
-        if self._running.ending is not None:
+        if self._running.ended is not None:
+            self._clear(self._running)
+        elif self._running.ending is not None:
             if time.monotonic() >= self._running.mercy:
-                kill_marked(self._state, self._running.token)
+                self._hunt_of(self._running).strike()
         elif time.monotonic() > self._running.deadline:
             self._stop(Outcome.TIMEOUT)
 
@@ -167,6 +177,7 @@ class Slot:
 
     def _start(self, order: dict[str, Any]) -> None:
         self._running = Running(order=order, deadline=time.monotonic() + order["timeout_s"])
+        self._hunt = None
         try:
             self._open_log(order)
             plan = self._plan_of(order["job"], order["digest"])
@@ -179,10 +190,10 @@ class Slot:
                 ),
             )  # fmt: skip
         except LaikarotoError as error:  # the bundle was changed or damaged
-            self._finish(Outcome.EXITED, error.exit_code, str(error))
+            self._end(Outcome.EXITED, error.exit_code, str(error))
         except Exception as error:  # whatever it is, the task ends and the slot lives
             logging.getLogger(__name__).exception("task could not be started")
-            self._finish(Outcome.LOST, None, f"could not be started: {error}")
+            self._end(Outcome.LOST, None, f"could not be started: {error}")
 
     def _plan_of(self, job: str, digest: str) -> JobPlan:
         if self._plan is None or self._plan[0] != job:
@@ -215,7 +226,7 @@ class Slot:
         from openjd.sessions import ActionState
 
         run = self._running
-        if run is None:
+        if run is None or run.ended is not None:
             return
         if status.state is ActionState.RUNNING:
             if time.monotonic() - run.reported > _PROGRESS_EVERY_S:
@@ -226,17 +237,41 @@ class Slot:
                     message=status.status_message or "",
                 )  # fmt: skip
             return
-        kill_marked(self._state, run.token)  # nothing of the attempt may outlive it
         code = status.exit_code
         if run.ending is not None and status.state is not ActionState.SUCCESS:
             text = {Outcome.TIMEOUT: f"ran longer than {run.order['timeout_s']:g} s"}
-            self._finish(run.ending, code, text.get(run.ending, ""))
+            self._end(run.ending, code, text.get(run.ending, ""))
         elif code is None and status.state is not ActionState.SUCCESS:
-            self._finish(Outcome.LOST, None, status.fail_message or "could not be started")
+            self._end(Outcome.LOST, None, status.fail_message or "could not be started")
         elif status.state is ActionState.TIMEOUT:
-            self._finish(Outcome.TIMEOUT, code, "ran longer than its template allows")
+            self._end(Outcome.TIMEOUT, code, "ran longer than its template allows")
         else:
-            self._finish(Outcome.EXITED, code or 0, ending_text(status))
+            self._end(Outcome.EXITED, code or 0, ending_text(status))
+
+    def _end(self, outcome: Outcome, exit_code: int | None, message: str) -> None:
+        """The payload has ended: nothing of the attempt may outlive it."""
+        assert self._running is not None
+        self._running.ended = (outcome, exit_code, message)
+        self._running.cleared_by = time.monotonic() + STUCK_S
+        self._hunt_of(self._running).finish(_CLEAR_S)
+        self._clear(self._running)
+
+    def _clear(self, run: Running) -> None:
+        """Report the end of the attempt once all it left is gone."""
+        assert run.ended is not None
+        hunt = self._hunt_of(run)
+        if hunt.over():
+            self._finish(*run.ended)
+        elif time.monotonic() > run.cleared_by:
+            run.cleared_by = time.monotonic() + STUCK_S
+            text = f"has ended, but {hunt.stuck()}"
+            logging.getLogger(__name__).warning("%s: %s", run.order["job"], text)
+            self._report(kind="progress", token=run.token, progress=None, message=text)
+
+    def _hunt_of(self, run: Running) -> Hunt:
+        if self._hunt is None:
+            self._hunt = Hunt(self._state, run.token, family=self._adopts)
+        return self._hunt
 
     def _finish(self, outcome: Outcome, exit_code: int | None, message: str) -> None:
         """Write the result record, then tell the supervisor."""
@@ -260,8 +295,8 @@ class Slot:
         self._report(kind="ended", token=order["token"], **record)
 
     def _leave(self) -> None:
-        if self._running is not None:
-            kill_marked(self._state, self._running.token)
+        if self._running is not None and not self._hunt_of(self._running).finish(_LEAVE_S):
+            logging.getLogger(__name__).warning("%s", self._hunt_of(self._running).stuck())
         shutil.rmtree(self._folder, ignore_errors=True)
         os._exit(0)  # OpenJD's threads must not keep a slot alive whose supervisor is gone
 
@@ -272,7 +307,7 @@ def main() -> None:
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # a stray print goes to the supervisor's log, not between the reports
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    Slot(state, name, reports).serve(sys.stdin)
+    Slot(state, name, reports, adopts=adopt_orphans()).serve(sys.stdin)
 
 
 if __name__ == "__main__":

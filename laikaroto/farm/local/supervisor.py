@@ -25,10 +25,12 @@ from laikaroto.errors import FarmError
 from laikaroto.farm.local import inbox
 from laikaroto.farm.local.capacity import Capacity
 from laikaroto.farm.local.ledger import Ledger, Work
-from laikaroto.farm.local.owner import own, read_card, remove_card, write_card
+from laikaroto.farm.local.messenger import Messenger
+from laikaroto.farm.local.owner import own, read_card, remove_card, settle, write_card
+from laikaroto.farm.notices import CHANNELS
 from laikaroto.farm.outcome import Outcome
 from laikaroto.farm.places import sessions_folder
-from laikaroto.farm.processes import MARK, kill_marked, mark
+from laikaroto.farm.processes import MARK, STUCK_S, Hunt, mark
 
 _LOG = logging.getLogger("laikaroto.farm")
 POLL_S = 0.1
@@ -48,6 +50,9 @@ class SlotProcess:
     work: Work | None = None
     ending: Outcome | None = None
     unread: bytes = b""
+    hunt: Hunt | None = None  # the slot is dead; what it ran is being killed
+    why: str = ""  # it is dead
+    word_due: float = 0.0  # monotonic time after which a process that will not die is told of
 
     @property
     def orders(self) -> IO[bytes]:
@@ -77,6 +82,7 @@ class Supervisor:
     _drain: bool = False
     _looked: float = 0.0
     _asked: float = 0.0
+    _messenger: Messenger = field(default_factory=Messenger)
 
     def run(self) -> None:
         """Own the queue and serve it.
@@ -139,11 +145,29 @@ class Supervisor:
             if (changed or now - self._looked > LOOK_S) and not self._drain:
                 self._looked = now
                 self._give(ledger, capacity)
+            self._tell(ledger)
             busy = any(slot.work for slot in self._slots)
             if self._drain and not busy:
                 return
-            if self.until_idle and not busy and ledger.idle() and not inbox.pending(self.state):
+            if self.until_idle and not busy and self._idle(ledger):
                 return
+
+    def _idle(self, ledger: Ledger) -> bool:
+        """True if nothing is left to do: no task, no request, no end that was not told yet."""
+        told = not self._messenger.busy and not ledger.untold()
+        return told and ledger.idle() and not inbox.pending(self.state)
+
+    def _tell(self, ledger: Ledger) -> None:
+        """Hand over notices that are due, and write down what became of those before."""
+        self._note_answers(ledger)
+        for channel in CHANNELS:
+            if channel not in self._messenger.busy and (notice := ledger.due_notice(channel)):
+                self._messenger.send(notice)
+
+    def _note_answers(self, ledger: Ledger) -> None:
+        for answer in self._messenger.answers():
+            with ledger.transaction():
+                _LOG.info("%s", ledger.note_answer(answer))
 
     # ---- hearing slots --------------------------------------------------------------------
 
@@ -182,27 +206,46 @@ class Supervisor:
             slot.work = slot.ending = None
 
     def _bury(self, ledger: Ledger) -> None:
-        """Close the books of slots that died or fell silent."""
+        """Close the books of slots that died or fell silent, once nothing they ran is left."""
         for slot in list(self._slots):
-            silent = time.monotonic() - slot.heard > LEASE_S
-            if slot.process.poll() is None and not silent:
-                continue
-            self._slots.remove(slot)
-            if slot.reports in self._selector.get_map():
-                self._selector.unregister(slot.reports)
-            slot.process.kill()
-            slot.process.wait()
-            self._drop(slot)
-            if slot.work is None:
-                continue
-            kill_marked(self.state, slot.work.token)
-            why = f"its slot was silent for {LEASE_S:g} s" if silent else "its slot died"
-            with ledger.transaction():
-                ledger.end(
-                    slot.work.token, slot.ending or Outcome.LOST, exit_code=None, message=why
-                )
-            _LOG.warning("%s: %s", _title(slot.work), why)
-            self._looked = 0.0
+            if slot.hunt is None:
+                silent = time.monotonic() - slot.heard > LEASE_S
+                if slot.process.poll() is None and not silent:
+                    continue
+                self._declare_dead(slot, silent=silent)
+            if slot.process.poll() is None:
+                continue  # killed, not dead yet
+            if slot.work is None or self._cleared(slot, ledger, Outcome.LOST):
+                self._slots.remove(slot)
+                self._drop(slot)
+                self._looked = 0.0
+
+    def _declare_dead(self, slot: SlotProcess, *, silent: bool) -> None:
+        slot.why = f"its slot was silent for {LEASE_S:g} s" if silent else "its slot died"
+        slot.hunt = Hunt(self.state, slot.work.token if slot.work else slot.name)
+        slot.word_due = time.monotonic() + STUCK_S
+        slot.process.kill()
+        if slot.reports in self._selector.get_map():
+            self._selector.unregister(slot.reports)
+
+    def _cleared(self, slot: SlotProcess, ledger: Ledger, otherwise: Outcome) -> bool:
+        """Close the books of a dead slot's attempt if nothing of it runs any more."""
+        assert slot.work is not None and slot.hunt is not None
+        if not slot.hunt.over():
+            if time.monotonic() > slot.word_due:
+                slot.word_due = time.monotonic() + STUCK_S
+                text = f"{slot.why}; {slot.hunt.stuck()}"
+                _LOG.warning("%s: %s", _title(slot.work), text)
+                with ledger.transaction():
+                    ledger.progress(slot.work.token, None, text)
+            return False
+        work = slot.work
+        settle(
+            self.state, ledger, (work.token, work.job, work.step, work.index, work.attempt),
+            otherwise=slot.ending or otherwise, why=slot.why,
+        )  # fmt: skip
+        _LOG.warning("%s: %s", _title(work), slot.why or otherwise.value)
+        return True
 
     def _drop(self, slot: SlotProcess) -> None:
         """Close pipes and sweep the session folders of a slot that has ended."""
@@ -217,7 +260,8 @@ class Supervisor:
 
     def _give(self, ledger: Ledger, capacity: Capacity) -> None:
         while (work := self._fitting(ledger, capacity)) is not None:
-            slot = next((slot for slot in self._slots if slot.work is None), None)
+            idle = (slot for slot in self._slots if slot.work is None and slot.hunt is None)
+            slot = next(idle, None)
             slot = slot or self._new_slot()
             with ledger.transaction():
                 ledger.start(work)
@@ -276,12 +320,17 @@ class Supervisor:
             for slot in self._slots:
                 if slot.work is not None and slot.work.token == kill.token:
                     slot.ending = kill.outcome
-                    self._order(slot, kind="kill", token=kill.token, outcome=kill.outcome.value)
+                    if slot.hunt is None:
+                        self._order(
+                            slot, kind="kill", token=kill.token, outcome=kill.outcome.value
+                        )
 
     # ---- leaving --------------------------------------------------------------------------
 
     def _leave(self, ledger: Ledger) -> None:
         """End all slots; what they were running goes back into the queue."""
+        self._messenger.close(_LEAVE_S)
+        self._note_answers(ledger)
         for slot in self._slots:
             try:
                 slot.orders.close()  # a slot whose orders end kills its payload and leaves
@@ -297,11 +346,11 @@ class Supervisor:
             self._drop(slot)
             if slot.work is None:
                 continue
-            kill_marked(self.state, slot.work.token)
-            with ledger.transaction():
-                ledger.end(
-                    slot.work.token, slot.ending or Outcome.RETURNED, exit_code=None, message=""
-                )
+            slot.hunt = slot.hunt or Hunt(self.state, slot.work.token)
+            slot.hunt.finish(STUCK_S)
+            if not self._cleared(slot, ledger, Outcome.RETURNED):
+                # its books stay open: whoever owns the queue next tries again to end it
+                _LOG.warning("%s: %s", _title(slot.work), slot.hunt.stuck())
         self._slots.clear()
         shutil.rmtree(sessions_folder(self.state), ignore_errors=True)
 

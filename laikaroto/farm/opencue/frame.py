@@ -62,6 +62,7 @@ def run(state: Path, job: str, step: str, retry_delay_s: float, index: int) -> i
     OpenCue (33 asks for more memory); the payload's code is on record.
     """
     from laikaroto.errors import EXIT_TRY_AGAIN, LaikarotoError
+    from laikaroto.farm.processes import adopt_orphans
     from laikaroto.farm.records import Task
     from laikaroto.farm.runner import LOOK_S, Ending, FarmSide, run_task
     from laikaroto.farm.steering import read_steering
@@ -79,7 +80,7 @@ def run(state: Path, job: str, step: str, retry_delay_s: float, index: int) -> i
         return wanted or gone.is_set()
 
     _take_retry(task, frame)
-    side = FarmSide(farm_id=frame, told=told)
+    side = FarmSide(farm_id=frame, told=told, adopts=adopt_orphans())
     while not gone.is_set():
         ending, _ = run_task(task, side)
         if ending is not Ending.AGAIN:

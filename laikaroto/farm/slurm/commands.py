@@ -64,13 +64,15 @@ _OVER = frozenset(
 class Cluster:
     """What a partition can give one task, and how the cluster is set up.
 
-    ``hosts`` holds CPUs and memory in MiB of each; ``time_limit_s`` is None for no limit.
+    ``hosts`` holds CPUs and memory in MiB of each; ``time_limit_s`` and ``most_nodes``, the hosts
+    one job may have, are None for no limit.
     """
 
     hosts: tuple[tuple[int, int], ...]
     time_limit_s: float | None
     most_array_tasks: int
     requeues_75: bool
+    most_nodes: int | None = None
 
     @property
     def cpus(self) -> int:
@@ -132,7 +134,19 @@ class Slurm:
             time_limit_s=parse_time(chosen[0].get("MaxTime", "UNLIMITED")),
             most_array_tasks=int(config.get("MaxArraySize", "1001")),
             requeues_75="75" in re.split(r"\D+", config.get("RequeueExit", "")),
+            most_nodes=_limit(chosen[0].get("MaxNodes", "UNLIMITED")),
         )
+
+    def busy(self) -> tuple[int, int]:
+        """CPUs of the partition that are allocated, and all of them."""
+        name = self._settings.partition
+        allocated = total = 0
+        text = self._run("sinfo", "--noheader", "--format=%P|%C")
+        for partition, _, cpus in (line.partition("|") for line in text.splitlines()):
+            if partition.rstrip("*") == name or (name is None and partition.endswith("*")):
+                counts = [int(number) for number in cpus.split("/")]  # allocated/idle/other/all
+                allocated, total = allocated + counts[0], total + counts[3]
+        return allocated, total
 
     def ends_at(self, farm_id: str) -> float | None:
         """When Slurm will end a running task for its time limit; None for never or unknown."""
@@ -141,6 +155,11 @@ class Slurm:
         except (FarmError, TryAgainError):
             return None  # asked again later
         return parse_instant(dict(_fields(text)).get("EndTime", ""))
+
+    def address(self, host: str) -> str:
+        """Under which name or address other hosts of the cluster reach one of them."""
+        text = self._run("scontrol", "--oneliner", "show", "node", host)
+        return dict(_fields(text)).get("NodeAddr", host)
 
     # ---- telling --------------------------------------------------------------------------
 
@@ -234,9 +253,19 @@ def _row(line: str) -> Row | None:
     if not indices or not indices[0].isdigit():
         return None  # no array, so not one of ours
     return Row(
-        array=int(array), tasks=parse_frames(indices), state=state, reason=reason, host=host,
+        array=int(array), tasks=parse_indices(indices), state=state, reason=reason, host=host,
         comment=comment,
     )  # fmt: skip
+
+
+def parse_indices(text: str) -> tuple[int, ...]:
+    """Indices of an array expression; the two plain forms are most of ten thousand rows."""
+    first, dash, last = text.partition("-")
+    if text.isdigit():
+        return (int(text),)
+    if dash and first.isdigit() and last.isdigit():
+        return tuple(range(int(first), int(last) + 1))
+    return parse_frames(text)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -248,6 +277,10 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 def _fields(line: str) -> list[tuple[str, str]]:
     """``Name=value`` words of one line."""
     return [(n, v) for n, equals, v in (word.partition("=") for word in line.split()) if equals]
+
+
+def _limit(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def parse_time(text: str) -> float | None:

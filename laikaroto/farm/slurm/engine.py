@@ -8,6 +8,7 @@ from pathlib import Path
 
 from laikaroto.config import QueueConfig, SlurmSettings, parse_duration
 from laikaroto.errors import LaikarotoError
+from laikaroto.farm.engine import Load
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.recorded import RecordedEngine
 from laikaroto.farm.slurm.capacity import refusal
@@ -26,6 +27,7 @@ class SlurmEngine(RecordedEngine[View]):
 
     farm = "Slurm"
     poll_s = 2.0
+    hands = 8  # sbatch mostly waits for slurmctld
 
     def __init__(self, queue: QueueConfig, state: Path) -> None:
         """See ``RecordedEngine``."""
@@ -38,6 +40,11 @@ class SlurmEngine(RecordedEngine[View]):
         """CPUs of the largest host, unless the queue says fewer."""
         return self._settings.max_cpus or self._slurm.cluster().cpus
 
+    def cpus_on(self, nodes: int) -> int:
+        """So many hosts have at least these CPUs, unless the queue says fewer."""
+        sizes = sorted((cpus for cpus, _ in self._slurm.cluster().hosts), reverse=True)
+        return self._settings.max_cpus or (sizes[nodes - 1] if nodes <= len(sizes) else self.cpus)
+
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""
         try:
@@ -45,6 +52,14 @@ class SlurmEngine(RecordedEngine[View]):
         except LaikarotoError as error:
             return str(error)
         return ""
+
+    def load(self) -> Load:
+        """See ``Engine.load``; slots are CPUs of the partition."""
+        try:
+            busy, slots = self._slurm.busy()
+        except LaikarotoError as error:
+            return Load(runs=False, text=str(error))
+        return Load(runs=True, slots=slots, busy=busy, text=f"{slots} CPUs, {busy} allocated")
 
     def _stop_before_s(self) -> float:
         return parse_duration(self._settings.stop_before)

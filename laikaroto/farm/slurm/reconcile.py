@@ -64,6 +64,17 @@ def reconcile(
     """
     if view.steering.ended:
         return 0
+    before = list(view.sent)
+    try:
+        return _reconcile(slurm, settings, view, upstream, rewire)
+    finally:
+        if view.sent != before:  # once for all arrays of a job: each writing waits for the disk
+            write_sent(view.state, view.card.settings.name, view.sent)
+
+
+def _reconcile(
+    slurm: Slurm, settings: SlurmSettings, view: View, upstream: Sequence[View], rewire: bool
+) -> int:
     number = 0
     outside = [key for other in upstream for key in other.unfinished()]
     blocked = any(
@@ -175,7 +186,6 @@ def _remember(view: View, sent: Sent) -> None:
         if item.array != sent.array  # slurmctld forgot that one and gave its number away
     ]
     view.sent[:] = [*former, sent]
-    write_sent(view.state, view.card.settings.name, view.sent)
 
 
 def _options(
@@ -191,8 +201,9 @@ def _options(
         f"--output={log}-%A_%a.out",
         "--open-mode=append",
         "--requeue",
-        "--nodes=1",
-        "--ntasks=1",
+        f"--nodes={wanted.nodes}",
+        f"--ntasks={wanted.nodes}",
+        "--ntasks-per-node=1",
         f"--cpus-per-task={max(card.threads, wanted.cpus or 1)}",
         f"--nice={(100 - steering.priority) * settings.nice_per_priority}",
         *settings.options,

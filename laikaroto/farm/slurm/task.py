@@ -18,9 +18,11 @@ from pathlib import Path
 
 from laikaroto.config import SlurmSettings
 from laikaroto.errors import LaikarotoError
+from laikaroto.farm.processes import adopt_orphans
 from laikaroto.farm.records import Task
 from laikaroto.farm.runner import Ending, FarmSide, run_task
 from laikaroto.farm.slurm.commands import Slurm
+from laikaroto.farm.slurm.companion import companions
 from laikaroto.farm.steering import read_card
 
 _PATIENCE_S = 60.0  # for Slurm to end a task that asked to be put back
@@ -36,12 +38,15 @@ def main(arguments: list[str]) -> int:
         state=Path(state), job=job, step=step,
         index=int(offset) + int(os.environ["SLURM_ARRAY_TASK_ID"]),
     )  # fmt: skip
-    stop_before_s = read_card(task.state, job).stop_before_s
+    host = os.environ.get("SLURMD_NODENAME") or platform.node()
     side = FarmSide(
         farm_id=farm_id,
-        host=os.environ.get("SLURMD_NODENAME") or platform.node(),
+        host=host,
         ends_at=lambda: slurm.ends_at(farm_id),
-        stop_before_s=stop_before_s,
+        stop_before_s=read_card(task.state, job).stop_before_s,
+        adopts=adopt_orphans(),
+        companions=companions,
+        address=lambda: slurm.address(host),
     )
     ending, code = run_task(task, side)
     held = ending is Ending.HELD

@@ -10,7 +10,7 @@ from pathlib import Path
 from laikaroto.farm.engine import JobState, TaskState
 from laikaroto.farm.places import job_folder
 from laikaroto.farm.records import Verdict, read_json, replace_file
-from laikaroto.farm.slurm.commands import Row
+from laikaroto.farm.slurm.commands import Row, parse_indices
 from laikaroto.farm.steering import Card, Steering
 from laikaroto.farm.view import JobView, Key, attempts_of
 from laikaroto.frames import format_frames, parse_frames
@@ -56,7 +56,7 @@ def read_sent(state: Path, job: str) -> list[Sent]:
     return [
         Sent(
             array=item["array"], step=item["step"], offset=item["offset"],
-            tasks=frozenset(parse_frames(item["tasks"])),
+            tasks=frozenset(parse_indices(item["tasks"])),
             retired=frozenset(parse_frames(item["retired"]) if item["retired"] else ()),
         )
         for item in data["arrays"]
@@ -156,11 +156,11 @@ class View(JobView):
 
     def note(self, state: JobState, reason: str, *, released: bool) -> str:
         """See ``JobView.note``: tasks that Slurm has lost."""
-        lost = sum(self.missing(key) for key in self.keys()) if released else 0
         waits = (JobState.READY, JobState.RUNNING, JobState.PAUSED)
-        if lost and state in waits and not self.live:
-            return f"{lost} tasks are not in Slurm any more: laikaroto farm verify"
-        return reason
+        if not released or self.live or state not in waits:
+            return reason
+        lost = sum(self.missing(key) for key in self.keys())
+        return f"{lost} tasks are not in Slurm any more: laikaroto farm verify" if lost else reason
 
     def rows(self) -> list[Row]:
         """The rows this view was made of."""

@@ -61,12 +61,12 @@ MinJobAge=300
 SlurmdTimeout=10
 SlurmctldTimeout=10
 InactiveLimit=0
-KillWait=20
+KillWait=60
 OverTimeLimit=0
 BatchStartTimeout=20
 JobRequeue=1
 PropagateResourceLimits=NONE
-NodeName=DEFAULT CPUs=1 RealMemory=1000 State=UNKNOWN
+NodeName=DEFAULT CPUs=1 RealMemory={memory} State=UNKNOWN
 PartitionName=DEFAULT MaxTime=2:00:00 DefaultTime=00:30:00 DefMemPerCPU=100
 PartitionName=two Nodes=n[1-2] Default=YES
 PartitionName=three Nodes=n[1-3]
@@ -87,7 +87,10 @@ def need_slurm() -> None:
 class Cluster:
     """The daemons of one throw-away cluster, each a child of this process."""
 
-    def __init__(self, root: Path, *, more: str = "RequeueExit=75\nEnforcePartLimits=ALL") -> None:
+    def __init__(
+        self, root: Path, *, more: str = "RequeueExit=75\nEnforcePartLimits=ALL",
+        memory: int = 1000,
+    ) -> None:  # fmt: skip
         self.root = root
         self.conf = root / "slurm.conf"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,8 +108,9 @@ class Cluster:
         )
         self.conf.write_text(
             _CONF.format(
-                host=host, port=ports[0], root=root, user=current_user(), nodes=nodes, more=more
-            )
+                host=host, port=ports[0], root=root, user=current_user(), nodes=nodes, more=more,
+                memory=memory,
+            )  # fmt: skip
         )
 
     # ---- daemons --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,20 @@ def test_no_single_host_is_large_enough() -> None:
     assert found is not None and "32 CPUs and 4000 MiB memory on one host" in found
     assert refusal(cluster, settings, "s", Requirements(cpus=32), threads=1) is None
     assert refusal(cluster, settings, "s", Requirements(), threads=65) is not None
+
+
+def test_several_hosts_that_are_large_enough() -> None:
+    hosts = ((8, 9000), (8, 9000), (4, 9000), (8, 100))
+    cluster = Cluster(hosts=hosts, time_limit_s=None, most_array_tasks=10, requeues_75=True)
+    settings = SlurmSettings()
+    wanted = Requirements(cpus=8, memory_mib=4000, nodes=2)
+    assert refusal(cluster, settings, "s", wanted, threads=1) is None
+    found = refusal(cluster, settings, "s", replace(wanted, nodes=3), threads=1)
+    assert found is not None and "3 hosts at once with 8 CPUs" in found
+    assert "may have 2 such hosts" in found and "fewer --nodes" in found
+    few = replace(cluster, most_nodes=1)
+    found = refusal(few, settings, "s", wanted, threads=1)
+    assert found is not None and "may have 1 such hosts" in found
 
 
 def run_script(tmp_path: Path, python: str) -> tuple[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections import Counter
@@ -14,13 +15,15 @@ import psutil
 import pytest
 
 from laikaroto.errors import FarmError, TryAgainError
-from laikaroto.farm.engine import JobState, TaskState
-from laikaroto.farm.places import job_folder
+from laikaroto.farm.engine import JobState, TaskRef, TaskState
+from laikaroto.farm.places import job_folder, log_file
 from laikaroto.farm.records import Attempt, read_attempts
 from laikaroto.farm.slurm.engine import SlurmEngine
 from laikaroto.sidecar.publish import versions
+from laikaroto.worker import character
 from tests.farm.slurm.cluster import HOSTS, Cluster, running_cluster, slurm_engine
 from tests.farm.tiny import hold, job, lines, stamp, step, until
+from tests.training.synthetic import CHARACTER, write_show
 
 LONG_S = 180.0
 
@@ -220,6 +223,39 @@ def test_job_over_its_time_limit_saves_its_work_and_goes_on(
     assert failed.state is JobState.FAILED and len(lines(started)) == 1
     (task,) = failed.tasks(TaskState.FAILED)
     assert "reached the farm's time limit" in task.message
+
+
+def test_training_whose_host_is_taken_away_loses_nothing(
+    cluster: Cluster, engine: SlurmEngine, tmp_path: Path
+) -> None:
+    """A real one, of two processes: its host drains and it is requeued, as by preemption."""
+    show = write_show(tmp_path, shots={"a1": 2, "a2": 2})
+    run = show.work_folder("train")
+    character.prepare(show, character=CHARACTER, run=run, report=lambda share, text: None)
+    train = step("train", "", grace=50)
+    train["script"]["actions"]["onRun"]["args"] = [
+        "-m", "laikaroto", "worker", "train", "--configs", str(show.configs.folder), "--run",
+        str(run), "--character", CHARACTER, "--budget", "30s", "--processes", "2",
+    ]  # fmt: skip
+    name = engine.submit(job(train, attempts=1)).job
+    ref, log = TaskRef(step="train", index=0), log_file(engine.state, name, "train", 0, 1)
+    until(lambda: log.exists() and " loss " in log.read_text(), "it learns", LONG_S)
+    (first,) = attempts(engine, name, "train")
+    node = f"NodeName={first.host}"
+    cluster.run("scontrol", "update", node, "State=DRAIN", "Reason=disk")
+    try:
+        cluster.run("scontrol", "requeue", first.farm_id)
+        (done,) = engine.wait([name], timeout_s=2 * LONG_S)
+    finally:
+        cluster.run("scontrol", "update", node, "State=RESUME")
+    assert done.state is JobState.SUCCEEDED, engine.log(name, ref)
+    # to be stopped does not count as one of its attempts, of which there is but one
+    assert [a.outcome for a in attempts(engine, name, "train")] == ["returned", "exited"]
+    assert attempts(engine, name, "train")[1].host != first.host
+    said = engine.log(name, ref, attempt=1)
+    (written,) = set(re.findall(r"told to stop; a checkpoint at step (\d+),", said))
+    assert f"going on from the checkpoint at step {written}, " in engine.log(name, ref)
+    assert int(written) >= 1
 
 
 def test_stuck_dependents_of_a_retried_step_run(
