@@ -125,9 +125,6 @@ class RecordedEngine(Engine, Generic[V]):
     def _drop(self, view: V, tasks: Sequence[Key]) -> None:
         """Tell the farm that these tasks need not run; end those that do."""
 
-    def _check_place(self, bundle: Bundle) -> None:  # noqa: B027 - few farms have such places
-        """Raise FarmError or ConfigError if the farm has no place for a job."""
-
     def _stop_before_s(self) -> float:
         """How long before a time limit of the farm a task is asked to end."""
         return 60.0
@@ -188,7 +185,6 @@ class RecordedEngine(Engine, Generic[V]):
         plan = planner.outline(bundle, where=f"job {name}")
         for other in bundle.settings.needs:
             read_card(self.state, other, queue=self.name)
-        self._check_place(bundle)
         for step in plan.steps:
             if why := self._refusal(step.name, step.requirements):
                 raise FarmError(f"job {name}: {why}")

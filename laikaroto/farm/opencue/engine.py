@@ -15,7 +15,7 @@ from laikaroto.farm.opencue.cuebot import Cuebot, CueHost
 from laikaroto.farm.opencue.reconcile import forget, reconcile
 from laikaroto.farm.opencue.spec import Place, environment, frame_command
 from laikaroto.farm.opencue.view import View, read_launches, write_launches
-from laikaroto.farm.plan import Requirements
+from laikaroto.farm.plan import JobOutline, Planner, Requirements
 from laikaroto.farm.recorded import RecordedEngine
 from laikaroto.farm.steering import read_card, read_steering
 from laikaroto.farm.view import Key, attempts_of
@@ -72,13 +72,15 @@ class OpenCueEngine(RecordedEngine[View]):
         hosts = [(host.cpus, host.memory_mib) for host in self._hosts()]
         return refused(step, lacking(hosts, wanted, threads=self.threads))
 
-    def _check_place(self, bundle: Bundle) -> None:
+    def _plan(self, bundle: Bundle, planner: Planner) -> JobOutline:
+        """As of every engine of this kind; OpenCue has to have a place for the job, too."""
         place = Place.of(bundle.settings, bundle.parameters, self._settings)
         environment(self._settings)
         frame_command(self.state, bundle.settings.name, "any", retry_delay_s=0)
         if place.show not in self._known_shows:
             self._cuebot.check_place(place.show)
             self._known_shows.add(place.show)
+        return super()._plan(bundle, planner)
 
     # ---- looking --------------------------------------------------------------------------
 
