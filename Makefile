@@ -2,7 +2,8 @@
 # make test    everything that is checked: ruff, mypy, pytest
 #
 # Both make .venv with all that they need, and take what is already there on later runs; the
-# tests also .venv-clients with Blender, and install melt, lua and node where they are missing.
+# tests also .venv-clients with Blender and .venv-opencue with OpenCue's render host daemon, and
+# install melt, lua, node and Slurm where they are missing.
 # pip's own settings (index, certificates, cache) are those of the machine.
 
 SHELL := /bin/bash
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 OUT ?= demo
 
-.PHONY: help setup demo test lint coverage browser clients slurm clean
+.PHONY: help setup demo test lint coverage browser clients slurm opencue clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -28,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || .ci/debian-packages python3-venv
 	@$(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,review,bench,deadline,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,review,bench,deadline,opencue,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -66,11 +67,23 @@ SLURM := /usr/sbin/slurmctld /usr/sbin/slurmd /usr/bin/sbatch /usr/sbin/munged
 slurm:
 	@ls $(SLURM) >/dev/null 2>&1 || .ci/debian-packages slurmctld slurmd slurm-client munge
 
-test: lint browser clients slurm
+# OpenCue's render host daemon, which runs frames in the tests. It pins an older psutil than ours
+# and reads no constraints, so it has an environment of its own.
+OPENCUE := .venv-opencue
+opencue: $(OPENCUE)/installed
+	@test -x /usr/bin/time || .ci/debian-packages time
+
+$(OPENCUE)/installed: .ci/opencue.txt | $(STAMP)
+	@$(OPENCUE)/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(OPENCUE)
+	$(OPENCUE)/bin/python -m pip install --quiet --no-deps --requirement .ci/opencue.txt
+	@echo 'import opencue, rqd.rqcore' | $(OPENCUE)/bin/python - 2>/dev/null
+	@touch $(OPENCUE)/installed
+
+test: lint browser clients slurm opencue
 	$(BIN)/python -m pytest
 
-coverage: $(STAMP) browser clients slurm
+coverage: $(STAMP) browser clients slurm opencue
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) demo dist build .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+	rm -rf $(VENV) $(CLIENTS) $(OPENCUE) demo dist build .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*

@@ -253,6 +253,28 @@ class DeadlineSettings(Strict):
     max_cpus: Annotated[int, Field(ge=1)] = 8
 
 
+_CueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{3,64}$")]  # of services, tags and shots
+_CueShow = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{3,64}$")]
+
+
+class OpenCueSettings(Strict):
+    """``opencue:`` of a queue whose engine is OpenCue."""
+
+    cuebot: tuple[
+        Annotated[str, Field(pattern=r"^([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?$")], ...
+    ] = ()
+    show: _CueShow | None = None
+    facility: _CueShow | None = None
+    user: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$")] | None = None
+    service: _CueName | None = None
+    tags: tuple[_CueName, ...] = ()
+    max_cpus: Annotated[int, Field(ge=1)] | None = None
+    retry_delay: str = "2s"
+    environment: tuple[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
+
+    _check_delay = field_validator("retry_delay")(_duration)
+
+
 _Reference = Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")]
 """Where a secret lies; the secret itself is in no configuration file."""
 
@@ -318,7 +340,7 @@ class QueueConfig(Strict):
     """
 
     name: str
-    engine: Literal["local", "slurm", "deadline"] = "local"
+    engine: Literal["local", "slurm", "opencue", "deadline"] = "local"
     state: str = "{root}/farm"
     slots: Annotated[int, Field(ge=1, le=256)] | None = None
     threads_per_slot: Annotated[int, Field(ge=1)] | None = None
@@ -329,6 +351,7 @@ class QueueConfig(Strict):
     frames_per_task: Annotated[int, Field(ge=1, le=1000)] = 10
     task_timeout: str = "12h"
     slurm: SlurmSettings | None = None
+    opencue: OpenCueSettings | None = None
     deadline: DeadlineSettings | None = None
     notify: NotifySettings | None = None
 
@@ -364,7 +387,7 @@ class QueueConfig(Strict):
         return self
 
 
-ENGINE_BLOCKS = ("slurm", "deadline")
+ENGINE_BLOCKS = ("slurm", "opencue", "deadline")
 """Engines with a block of settings of their own in a queue's file."""
 
 

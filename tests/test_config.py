@@ -13,6 +13,7 @@ from laikaroto.config import (
     ENGINE_BLOCKS,
     CharacterConfig,
     DeadlineSettings,
+    OpenCueSettings,
     QueueConfig,
     ShowConfig,
     SlurmSettings,
@@ -48,6 +49,7 @@ def test_the_sample_configs_are_read() -> None:
         ("characters/hero", CharacterConfig),
         ("queues/local", QueueConfig),
         ("queues/slurm", QueueConfig),
+        ("queues/opencue", QueueConfig),
         ("queues/deadline", QueueConfig),
     ],
 )
@@ -71,7 +73,9 @@ def test_the_sample_configs_explain_every_setting(name: str, kind: type) -> None
     assert missing == set()
 
 
-ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings, "deadline": DeadlineSettings}
+ENGINE_SETTINGS: dict[str, type] = {
+    "slurm": SlurmSettings, "opencue": OpenCueSettings, "deadline": DeadlineSettings,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -84,6 +88,11 @@ ENGINE_SETTINGS: dict[str, type] = {"slurm": SlurmSettings, "deadline": Deadline
         ("engine: slurm\nslurm: {options: ['-p x']}", "slurm.options.0: "),
         ("engine: slurm\nslurm: {environment: ['A=b']}", "slurm.environment.0: "),
         ("engine: slurm\nslurm: {time_limit: soon}", "slurm.time_limit: "),
+        ("engine: opencue\nopencue: {cuebot: ['a b']}", "opencue.cuebot.0: "),
+        ("engine: opencue\nopencue: {show: 'a/b'}", "opencue.show: "),
+        ("engine: opencue\nopencue: {tags: ['$(x)']}", "opencue.tags.0: "),
+        ("engine: opencue\nopencue: {retry_delay: soon}", "opencue.retry_delay: "),
+        ("engine: opencue\nslurm: {}", "slurm: not a setting of the engine 'opencue'"),
         ("engine: deadline", "deadline: wanted a block with farm_id and queue_id"),
         ("engine: deadline\ndeadline: {farm_id: f, queue_id: q}", "deadline.farm_id: "),
         ("engine: slurm\nslurm: {surprise: 1}", "slurm.surprise: unknown setting"),

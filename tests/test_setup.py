@@ -97,7 +97,7 @@ def test_everything_that_is_imported_is_declared() -> None:
     import ast
 
     names = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "PyOpenColorIO": "opencolorio",
-             "OpenEXR": "openexr"}  # fmt: skip
+             "OpenEXR": "openexr", "grpc": "grpcio"}  # fmt: skip
     declared = {
         canonicalize_name(Requirement(d).name)
         for d in [
@@ -105,6 +105,7 @@ def test_everything_that_is_imported_is_declared() -> None:
             *PROJECT["project"]["optional-dependencies"]["train"],
             *PROJECT["project"]["optional-dependencies"]["keypoints"],
             *PROJECT["project"]["optional-dependencies"]["deadline"],
+            *PROJECT["project"]["optional-dependencies"]["opencue"],
         ]  # fmt: skip
     }
     used: set[str] = set()

@@ -4,7 +4,9 @@ To add one:
 
 1. Write ``farm/<name>/engine.py`` with a class that implements ``farm.engine.Engine`` and is
    made from a ``QueueConfig`` and a state folder. A job is what ``farm.bundle`` writes;
-   ``farm.plan.plan_job`` lists its steps, needs, tasks and requirements.
+   ``farm.plan.plan_job`` lists its steps, needs, tasks and requirements. A farm that only
+   starts processes is best served by ``farm.recorded``, which keeps the books in files, and
+   by ``farm.runner``, which runs a task.
 2. Add the name to ``QueueConfig.engine`` in ``config.py``, with the settings it needs.
 3. Give it a line in ``open_engine``.
 4. Add it to ``ENGINES`` in ``tests/contract/test_engines.py``; the suite there says what it
@@ -39,6 +41,10 @@ def open_engine(queue: QueueConfig, state: Path) -> Engine:
         from laikaroto.farm.slurm.engine import SlurmEngine
 
         return SlurmEngine(queue, state)
+    if queue.engine == "opencue":
+        from laikaroto.farm.opencue.engine import OpenCueEngine
+
+        return OpenCueEngine(queue, state)
     if queue.engine == "deadline":
         from laikaroto.farm.deadline.engine import DeadlineEngine
 

@@ -36,3 +36,13 @@ def may_succeed_later(outcome: Outcome, exit_code: int | None) -> bool:
     if outcome is not Outcome.EXITED or exit_code is None:
         return False
     return exit_code == EXIT_TRY_AGAIN or exit_code < 0 or 128 < exit_code <= 192
+
+
+def retry_delay_s(first_s: float, tries: int) -> float:
+    """Time before a task that asked for it (exit 75) is tried again, in seconds.
+
+    Args:
+        first_s: before the second try; each later wait is 4 times as long.
+        tries: how often it was tried.
+    """
+    return first_s * 4.0 ** (tries - 1)

@@ -91,6 +91,8 @@ class FarmSide:
         ends_at: when the farm will kill it, seconds since 1970; None for never. Asked again
             when the time is near, because limits may be extended.
         stop_before_s: how long before that the payload is asked to save its work and end.
+        told: asked every few seconds; True once the payload has to end, for farms that do not
+            say so with a signal.
         adopts: this process runs nothing else and has called ``processes.adopt_orphans``.
         companions: the command that starts a companion on each other host of a task that has
             several (``farm.nodes``), given the attempt, the number of hosts and the CPUs of
@@ -102,6 +104,7 @@ class FarmSide:
     host: str = field(default_factory=platform.node)
     ends_at: Callable[[], float | None] = lambda: None
     stop_before_s: float = 60.0
+    told: Callable[[], bool] = lambda: False
     adopts: bool = False
     companions: Callable[[Call, int, int], Sequence[str]] | None = None
     address: Callable[[], str] = platform.node
@@ -331,6 +334,8 @@ class _Run:
         """See whether something asks for the end of the payload."""
         if self._task.superseded(self._number):
             self._stop(_Why.FENCED)
+        elif self._farm.told():
+            self._stop(_Why.FARM)
         elif ran_s > self._card.timeout_s:
             self._stop(_Why.TIMEOUT)
         elif self._ends_soon():

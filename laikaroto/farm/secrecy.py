@@ -22,13 +22,18 @@ _SHORTEST = 6  # a shorter value would mask ordinary words and is no secret
 MASK = "(masked)"
 
 
+def is_secret(name: str) -> bool:
+    """True if the name of a variable says that its value is secret."""
+    return _SECRET.search(name) is not None
+
+
 def secret_values(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Values to mask, longest first; of this process's environment by default."""
     found = os.environ if environment is None else environment
     values: set[str] = set()
     for name, value in found.items():
         values.update(_IN_ADDRESS.findall(value))
-        if _SECRET.search(name):
+        if is_secret(name):
             place = _PLACE.search(name) or name in ("PWD", "OLDPWD")
             values.update(v for v in value.splitlines() if not (place and v.startswith("/")))
     return tuple(sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True))

@@ -16,6 +16,7 @@ import pytest
 from laikaroto.errors import ConfigError, FarmError
 from laikaroto.farm.engine import Engine, JobState, TaskRef, TaskState
 from tests.farm.endpoints import hook
+from tests.farm.opencue.site import running_site
 from tests.farm.slurm.cluster import running_cluster, slurm_engine
 from tests.farm.tiny import (
     HOLD,
@@ -49,7 +50,18 @@ def _slurm(folder: Path) -> Iterator[Engine]:
     del os.environ["FARM_TEST_PASSWORD"]
 
 
-ENGINES: dict[str, Callable[[Path], Iterator[Engine]]] = {"local": _local, "slurm": _slurm}
+def _opencue(folder: Path) -> Iterator[Engine]:
+    os.environ["FARM_TEST_PASSWORD"] = SECRET
+    with running_site(folder / "site") as site:
+        engine = site.engine(folder / "farm")
+        yield engine
+        engine.close()
+    del os.environ["FARM_TEST_PASSWORD"]
+
+
+ENGINES: dict[str, Callable[[Path], Iterator[Engine]]] = {
+    "local": _local, "slurm": _slurm, "opencue": _opencue,
+}  # fmt: skip
 """Engine name -> how to bring one up with two slots and short retry delays, and down again."""
 
 

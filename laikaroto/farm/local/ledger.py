@@ -20,7 +20,7 @@ from laikaroto.farm.engine import TaskRef
 from laikaroto.farm.local.database import host_id
 from laikaroto.farm.local.messenger import Answer, Notice
 from laikaroto.farm.notices import channels, document, next_try
-from laikaroto.farm.outcome import Outcome, may_succeed_later, result_of
+from laikaroto.farm.outcome import Outcome, may_succeed_later, result_of, retry_delay_s
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.steering import Card
 
@@ -504,5 +504,5 @@ def _what_next(
     if tries >= task["allowed"]:
         return "failed", tries, 0.0, f"{message} (tried {tries} times)"
     asked = outcome is Outcome.EXITED and exit_code == EXIT_TRY_AGAIN
-    due = time.time() + RETRY_DELAY_S * 4 ** (tries - 1) if asked else 0.0
+    due = time.time() + retry_delay_s(RETRY_DELAY_S, tries) if asked else 0.0
     return "waiting", tries, due, f"{message}; will be tried again"

@@ -7,7 +7,6 @@ states and times.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -16,14 +15,10 @@ from datetime import datetime
 
 from laikaroto.config import SlurmSettings, current_user
 from laikaroto.errors import FarmError, TryAgainError
+from laikaroto.farm.handing import handed_on
 from laikaroto.frames import parse_frames
 
 _TIMEOUT_S = 120.0
-# what a task may need of the submitter's environment; the rest, secrets too, stays where it is
-_PASSED = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-    "PYTHONPATH", "LD_LIBRARY_PATH", "SLURM_CONF", "OCIO", "LAIKAROTO_CONFIGS",
-)  # fmt: skip
 _PASSING = re.compile(
     "Unable to contact slurm controller|Socket timed out|Connection refused|Connection reset"
     "|Zero Bytes were transmitted|Resource temporarily unavailable|Transport endpoint"
@@ -204,8 +199,7 @@ class Slurm:
 
     def environment(self) -> dict[str, str]:
         """The environment Slurm's programs get, which tasks inherit."""
-        names = (*_PASSED, *self._settings.environment)
-        passed = {name: os.environ[name] for name in names if name in os.environ}
+        passed = handed_on(("SLURM_CONF", *self._settings.environment))
         if self._settings.conf is not None:
             passed["SLURM_CONF"] = self._settings.conf
         # array expressions are cut to 64 characters otherwise
