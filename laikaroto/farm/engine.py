@@ -203,6 +203,14 @@ class Engine(ABC):
     def cpus(self) -> int:
         """CPUs that one task may use at most; jobs that can use them all ask for so many."""
 
+    @property
+    def all_cpus(self) -> int:
+        """CPUs of the whole queue: tells how many large tasks may run side by side.
+
+        An engine that cannot know says what one task may use: then one at a time is counted on.
+        """
+        return self.cpus
+
     @abstractmethod
     def submit(self, bundle: Bundle) -> Submitted:
         """Queue a job; the engine writes and keeps the bundle.

@@ -380,6 +380,8 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
 
 def _model_info(character: str, run: Path, course: Any, state: Any) -> models.ModelInfo:
+    from laikaroto.training.run import read_index
+
     path = run / "init_from.json"
     init = json.loads(path.read_bytes()) if path.is_file() else {"version": None, "learned": []}
     return models.ModelInfo(
@@ -397,6 +399,7 @@ def _model_info(character: str, run: Path, course: Any, state: Any) -> models.Mo
         validation_shots=course.settings.held_out,
         init_from=init["version"],
         inherited_shots=tuple(init["learned"]),
+        training_set=read_index(run).truth,
     )
 
 

@@ -62,6 +62,11 @@ class SlurmEngine(Engine):
         """CPUs of the largest host, unless the queue says fewer."""
         return self._settings.max_cpus or self._slurm.cluster().cpus
 
+    @property
+    def all_cpus(self) -> int:
+        """CPUs of all hosts of the partition."""
+        return max(self.cpus, sum(cpus for cpus, _ in self._slurm.cluster().hosts))
+
     # ---- submitting -----------------------------------------------------------------------
 
     def submit(self, bundle: Bundle) -> Submitted:
