@@ -101,7 +101,7 @@ def spread(
     Returns:
         When each piece that fits is to start.
     """
-    free = [0.0] * lanes
+    free = [-math.inf] * lanes
     for slot in sorted(busy, key=lambda slot: slot.start):
         lane = min(range(lanes), key=lambda i: free[i])
         free[lane] = max(free[lane], slot.start) + (slot.end - slot.start)

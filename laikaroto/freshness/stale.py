@@ -120,9 +120,10 @@ def _inspect(
 ) -> Iterator[ShotStatus]:
     today = read_today(show, character, memo)
     newest = [
-        (shot, folder)
+        (shot, folder, corrections)
         for shot in shots
-        if (folder := _newest(show.sidecar_folder(shot, character, "v001").parent)) is not None
+        if (folder := _newest((corrections := show.corrections_file(shot, character)).parent))
+        is not None
     ]
 
     def scan(shot: str) -> Scan | str:
@@ -132,9 +133,9 @@ def _inspect(
             return str(error)
 
     with ThreadPoolExecutor(min(_SCAN_THREADS, max(1, len(newest)))) as pool:
-        scans = pool.map(scan, [shot for shot, _ in newest])
-        for (shot, folder), seen in zip(newest, scans, strict=True):
-            look = _Look(show, character, shot, folder, today, memo, checksum)
+        scans = pool.map(scan, [shot for shot, _, _ in newest])
+        for (shot, folder, corrections), seen in zip(newest, scans, strict=True):
+            look = _Look(show, character, shot, folder, corrections, today, memo, checksum)
             yield look.status(seen)
 
 
@@ -203,6 +204,7 @@ class _Look:
     character: str
     shot: str
     folder: Path
+    corrections: Path
     today: Today
     memo: Memo
     checksum: bool
@@ -249,7 +251,7 @@ class _Look:
         return Made(**found)
 
     def _artists(self, stamp: list[Any], made: Made | None) -> dict[str, Any]:
-        path = self.show.corrections_file(self.shot, self.character)
+        path = self.corrections
         seen = stamp_of(path)
         if not seen and (made is None or not made.corrections_sha256):
             return {}

@@ -48,11 +48,11 @@ def publish_shot(
     """Roto a shot as its job would; returns the version."""
     run = run or show.work_folder("test", shot)
     names = {"shot": shot, "character": CHARACTER, "run": run}
-    steps.check(show, frames=frames, model="current", report=quiet, **names)  # type: ignore[arg-type]
-    steps.predict(show, frames=None, report=quiet, **names)  # type: ignore[arg-type]
-    steps.solve(show, report=quiet, **names)  # type: ignore[arg-type]
-    steps.mattes(show, frames=None, report=quiet, **names)  # type: ignore[arg-type]
-    version = steps.publish(show, report=quiet, **names)  # type: ignore[arg-type]
+    steps.check(show, frames=frames, model="current", report=quiet, **names)
+    steps.predict(show, frames=None, report=quiet, **names)
+    steps.solve(show, report=quiet, **names)
+    steps.mattes(show, frames=None, report=quiet, **names)
+    version = steps.publish(show, report=quiet, **names)
     assert version is not None
     shutil.rmtree(run)
     return version
