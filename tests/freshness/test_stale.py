@@ -6,23 +6,27 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from laikaroto import __version__
 from laikaroto.character.template import read_template, write_template
-from laikaroto.correction.holding import hold, parse_scope, revert
-from laikaroto.correction.log import append
-from laikaroto.correction.records import ShapeEntry, by_frame, whole_shape
+from laikaroto.correction.holding import revert
 from laikaroto.errors import ModelError, UsageError
 from laikaroto.freshness import stale
 from laikaroto.freshness.stale import ShotStatus, inspect_shot, inspect_shots
-from laikaroto.model.package import promote
 from laikaroto.show import Show
-from laikaroto.sidecar.schema import read_roto
 from laikaroto.worker.corrected import publish_corrections
-from tests.freshness.shows import CHARACTER, FRAMES, publish_shot, quiet
+from tests.freshness.shows import (
+    CHARACTER,
+    FRAMES,
+    draw,
+    new_model,
+    publish_shot,
+    quiet,
+    say,
+)
 
 
 @pytest.fixture
@@ -41,35 +45,6 @@ def why(show: Show, shot: str = "ta01", **options: bool) -> dict[str, str]:
 
 def plate(show: Show, frame: int, shot: str = "ta01") -> Path:
     return Path(show.plate_template(shot).format(frame=frame))
-
-
-def new_model(show: Show) -> str:
-    """Another version of the same model, made current."""
-    models = show.models_folder(CHARACTER)
-    shutil.copytree(models / "v001", models / "v002")
-    promote(models, "v002")
-    return "v002"
-
-
-def draw(show: Show, *frames: int, shape: str = "mouth") -> None:
-    """Record that an artist moved a shape, without publishing it."""
-    roto = read_roto(show.sidecar_folder("ta01", CHARACTER, "v001") / "roto.json")
-    entries: dict[int, ShapeEntry] = {
-        frame: whole_shape(
-            replace(entry, points=entry.points + [2.0, 0, 0, 0, 0, 0], source="artist")
-        )
-        for frame, entry in roto.shapes[shape].frames.items()
-        if frame in frames
-    }
-    fields = {"kind": "edit", "version": "v001", "shapes": {shape: by_frame(entries)}}
-    append(show.corrections_file("ta01", CHARACTER), lambda log: fields, who="anna")
-
-
-def say(show: Show, kind: str, what: str, version: str = "v001") -> int:
-    """Lock, unlock or approve; returns the record's number."""
-    roto = read_roto(show.sidecar_folder("ta01", CHARACTER, version) / "roto.json")
-    path = show.corrections_file("ta01", CHARACTER)
-    return hold(path, kind, parse_scope(what, roto, names=()), roto, who="bo", note="").number
 
 
 # ---- fresh ---------------------------------------------------------------------------------
@@ -266,7 +241,8 @@ def test_the_template_was_changed(show: Show) -> None:
     path.write_text(json.dumps(json.loads(path.read_text())))  # laid out otherwise: the same
     assert why(show) == {}
     change_template(show)
-    assert why(show) == {"template": "template.json was changed, and no model is trained for it yet"}
+    untrained = "template.json was changed, and no model is trained for it yet"
+    assert why(show) == {"template": untrained}
     assert not look(show).mendable
     models = show.models_folder(CHARACTER)
     new_model(show)
@@ -280,7 +256,7 @@ def test_the_template_was_changed(show: Show) -> None:
 
 def test_the_code_is_another(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stale, "__version__", "9.9.9")
-    assert why(show) == {"code": "made by laikaroto 0.1.0, this is 9.9.9"}
+    assert why(show) == {"code": f"made by laikaroto {__version__}, this is 9.9.9"}
 
 
 def test_all_reasons_are_told_together(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
