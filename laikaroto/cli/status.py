@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,8 @@ def _table(found: Sequence[ShotStatus]) -> list[str]:
         what += [f"cannot be judged: {one.fault}"] if one.fault else []
         facts = ("?", "?", "?", "?")
         if made is not None:
-            published = made.published[:16].replace("T", " ")
+            when = datetime.fromisoformat(made.published).astimezone()
+            published = f"{when:%Y-%m-%d %H:%M}"
             facts = (made.model or "-", published, str(made.frames), str(made.flagged or "-"))
         rows.append((one.shot, one.character, one.version, *facts, describe_state(one) or "-",
                      what[0] if what else "-"))  # fmt: skip
