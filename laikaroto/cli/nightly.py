@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,9 @@ from laikaroto.cli.reprocess import (
     send,
     sent_json,
 )
-from laikaroto.cli.submit import Wishes, training_bundle, training_cpus
+from laikaroto.cli.submit import Wishes, training_bundle
 from laikaroto.config import parse_duration
-from laikaroto.errors import FarmError, LaikarotoError
+from laikaroto.errors import FarmError, LaikarotoError, UsageError
 from laikaroto.farm.engine import Engine, JobState, JobStatus
 from laikaroto.farm.night import (
     Slot,
@@ -40,18 +41,28 @@ from laikaroto.show import Show
 if TYPE_CHECKING:
     from laikaroto.worker.changed import Learning
 
+#: Parameters of a training job that tell how long it takes; those of its size are numbers.
+_TELLING = ("Character", "Budget", "InitFrom", "Cpus", "Nodes")
+_SIZE = ("Cpus", "Nodes")
 _SHOTS_BEHIND = 10  # of priority: artists' own submissions of the day go first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """What a call works on."""
+    """What a call works on.
+
+    Attributes:
+        trainings: parameters of each character's training job, as it would be submitted.
+        at_once: how many may run side by side; None: as the queue's CPUs allow.
+        jobs: all that the queue knew of when the call began.
+    """
 
     show: Show
     engine: Engine
     window: Window
-    lanes: int
+    at_once: int | None
     priority: int
+    trainings: Mapping[str, Mapping[str, str]]
     jobs: tuple[JobStatus, ...]
 
     def active(self, character: str) -> JobStatus | None:
@@ -69,13 +80,34 @@ class Night:
     def expected(self, character: str) -> tuple[float, str]:
         """How long a training of the character takes, in seconds, and how that is known."""
         budget_s = parse_duration(self.show.character(character).training.budget)
-        told = {"Character": character, "Budget": "", "Cpus": str(self.cpus)}
-        return expected_training(self.jobs, told, budget_s)
+        telling = {k: v for k, v in self.trainings[character].items() if k in _TELLING}
+        return expected_training(self.jobs, telling, budget_s)
 
     @property
     def cpus(self) -> int:
-        """CPUs of one training."""
-        return training_cpus(self.engine)
+        """CPUs of the largest training."""
+        return max(
+            math.prod(int(found.get(name, "1")) for name in _SIZE)
+            for found in self.trainings.values()
+        )
+
+    @property
+    def lanes(self) -> int:
+        """How many trainings may run side by side."""
+        return self.at_once or max(1, self.engine.all_cpus // self.cpus)
+
+
+def _parameters(show: Show, queue: str) -> dict[str, dict[str, str]]:
+    """Parameters of the training jobs of all characters."""
+    return {
+        name: {
+            key: str(value)
+            for key, value in training_bundle(
+                show, character=name, wishes=Wishes(queue=queue)
+            ).parameters.items()
+        }
+        for name in show.configs.characters
+    }
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,11 +173,16 @@ def nightly(
     show = Show.open(configs)
     for character in characters:
         show.character(character)
+    if not show.configs.characters:
+        raise UsageError(
+            "the show has no character; one is a file "
+            f"{show.configs.folder / 'characters' / 'NAME.yaml'}"
+        )
     chosen = pick_queue(show, queue)
     engine = open_queue(show, chosen)
     night = Night(
-        show=show, engine=engine, window=open_window, jobs=engine.jobs(),
-        lanes=at_once or max(1, engine.all_cpus // training_cpus(engine)),
+        show=show, engine=engine, window=open_window, jobs=engine.jobs(), at_once=at_once,
+        trainings=_parameters(show, chosen),
         priority=show.queue(chosen).priority if priority is None else priority,
     )  # fmt: skip
     plan = plan_night(night, characters or sorted(show.configs.characters))

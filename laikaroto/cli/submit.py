@@ -69,7 +69,7 @@ def training_bundle(
         parse_duration(budget)
     if init_from is not None:
         parse_source(init_from, character)
-    cpus = training_cpus(open_queue(show, wishes.queue))
+    cpus = min(open_queue(show, wishes.queue).cpus, _MOST_TRAINING_CPUS)
     return _bundle(
         show,
         template="train_character",
@@ -133,11 +133,6 @@ def shot_bundle(
         wishes=wishes,
         reads=(str(sequence.path(sequence.frames[0]).parent),),
     )  # fmt: skip
-
-
-def training_cpus(engine: Engine) -> int:
-    """CPUs that a training asks a queue for."""
-    return min(engine.cpus, _MOST_TRAINING_CPUS)
 
 
 def _bundle(

@@ -272,6 +272,12 @@ def test_one_that_cannot_be_judged_does_not_keep_the_others_from_it(
     assert "broken: could not be planned or queued, see above" in ran.err
 
 
+def test_a_show_without_characters(call: Callable[..., Any], show: Show) -> None:
+    (show.configs.folder / "characters" / "hero.yaml").unlink()
+    ran = call()
+    assert ran.code == 2 and "the show has no character" in ran.err
+
+
 def test_a_character_without_truth_is_left_out(call: Callable[..., Any], show: Show) -> None:
     show.truth_file("hero", "tr01").unlink()
     found = planned(call("--json", "--reprocess"))["hero"]
