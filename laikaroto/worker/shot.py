@@ -88,14 +88,22 @@ def check(
         ConfigError: the mattes do not fit the character's shapes.
         CorrectionError: the shot is locked.
     """
-    config = show.character(character)
-    plates = show.configs.show.plates
     if redo is not None and (why := needless(show, shot=shot, character=character, redo=redo)):
         JobFolder(run).write_needless(why)
         report(1.0, f"{shot}: nothing to do: {why}")
         return
     if redo is None or not redo.force:
         refuse_locked_shot(show, shot=shot, character=character)
+    job = _decide(show, shot, character, frames, model, report)
+    JobFolder(run).begin(job)
+    report(1.0, f"{shot}: {len(job.frames)} frames, model {job.model}")
+
+
+def _decide(
+    show: Show, shot: str, character: str, frames: Sequence[int] | None, model: str, report: Report
+) -> ShotJob:
+    """Check plates and model; what the job is about."""
+    config, plates = show.character(character), show.configs.show.plates
     report(0.0, f"{shot}: checking plates")
     sequence = find_sequence(show.plate_template(shot), shot=shot)
     header = check_sequence(sequence, plates, frames)
@@ -110,26 +118,23 @@ def check(
         )
     matte_layers(config.mattes, package.template.closed_shapes())
     report(0.5, f"{shot}: reading {len(wanted)} plates for their checksum")
-    JobFolder(run).begin(
-        ShotJob(
-            shot=shot,
-            character=character,
-            frames=wanted,
-            width=header.width,
-            height=header.height,
-            pixel_aspect=header.pixel_aspect,
-            fps=show.configs.show.fps,
-            plates_digest=digest_sequence(sequence, wanted),
-            plates_scan=scan_digest(scan, wanted),
-            plates_whole=wanted == sequence.frames,
-            model=package.version,
-            model_digest=package.digest,
-            template=template_digest(package.template),
-            laikaroto=__version__,
-            token=secrets.token_hex(16),
-        )
+    return ShotJob(
+        shot=shot,
+        character=character,
+        frames=wanted,
+        width=header.width,
+        height=header.height,
+        pixel_aspect=header.pixel_aspect,
+        fps=show.configs.show.fps,
+        plates_digest=digest_sequence(sequence, wanted),
+        plates_scan=scan_digest(scan, wanted),
+        plates_whole=wanted == sequence.frames,
+        model=package.version,
+        model_digest=package.digest,
+        template=template_digest(package.template),
+        laikaroto=__version__,
+        token=secrets.token_hex(16),
     )
-    report(1.0, f"{shot}: {len(wanted)} frames, model {package.version}")
 
 
 def predict(
