@@ -12,6 +12,7 @@ stages above its own line (``tests/test_layout.py`` keeps this)::
     tracking    network output settled over a whole shot
     matte       shapes -> coverage images
     correction  what artists changed, kept and carried to other frames
+    freshness   which published versions are out of date, and why
     training    learn a character from its ground truth (the only user of torch)
     review      static pages with pictures
     farm        job bundles, queue engines (sees only errors, frames, config)

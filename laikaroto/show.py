@@ -9,6 +9,7 @@ import glob
 import re
 import string
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,7 +48,7 @@ class Show:
     @property
     def root(self) -> Path:
         """Where the show's files lie: ``root`` of show.yaml, from the configuration folder."""
-        return (self.configs.folder / self.configs.show.root).resolve()
+        return _resolve(self.configs.folder, self.configs.show.root)
 
     def character(self, name: str) -> CharacterConfig:
         """Settings of a character; raises UsageError if there is no such file."""
@@ -158,6 +159,12 @@ class Show:
         for kind, name in names.items():
             check_name(name, kind)
         return Path(template.format(root=self.root, **names))
+
+
+@cache
+def _resolve(folder: Path, root: str) -> Path:
+    # asked for with every path of a show: once is enough
+    return (folder / root).resolve()
 
 
 def _pick(known: dict[str, _C], name: str, kind: str, folder: Path) -> _C:

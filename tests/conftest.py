@@ -45,6 +45,21 @@ def tiny_configs(sample_configs: Path, tiny_models: Path) -> Path:
     return sample_configs
 
 
+@pytest.fixture(scope="session")
+def published_show(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Path:
+    """A show with ta01 and tr01 of hero published for real, 3 frames each; never changed."""
+    from tests.freshness.shows import publish_show
+
+    return publish_show(tmp_path_factory.mktemp("published") / "show", tiny_models)
+
+
+@pytest.fixture
+def published_configs(published_show: Path, tmp_path: Path) -> Path:
+    """Configuration folder of a copy of ``published_show``, plates and their times included."""
+    shutil.copytree(published_show, tmp_path / "show")
+    return tmp_path / "show" / "configs"
+
+
 @dataclass(frozen=True)
 class Ran:
     """How a command ended and what it said."""

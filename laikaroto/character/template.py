@@ -7,6 +7,7 @@ points and shapes is a template.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,6 +130,11 @@ def write_template(path: Path, template: CharacterTemplate) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise write_failure(path, error) from error
+
+
+def template_digest(template: CharacterTemplate) -> str:
+    """SHA-256 of the names and forms, however the file they were read from is laid out."""
+    return hashlib.sha256(template.model_dump_json().encode()).hexdigest()
 
 
 def pack(

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "submit": ("submit", "submit", "Send training and shot jobs to a farm queue."),
     "jobs": ("jobs", "jobs", "Look at and steer submitted jobs."),
     "farm": ("farm", "farm", "Run, start and stop the local farm."),
+    "status": ("status", "status", "List published shots, and which are out of date and why."),
     "models": ("models", "models", "List models; promote one or go back."),
     "export": ("export", "export", "Write a roto as a file of the tool an artist works in."),
     "formats": ("formats", "formats", "List the file formats artists' tools read and write."),

@@ -95,9 +95,13 @@ def shot_bundle(
     character: str,
     frames: Sequence[int] | None = None,
     model: str = "current",
+    redo: str = "",
     wishes: Wishes = Wishes(),
 ) -> Bundle:
     """The job that rotos one shot; its plates are checked first.
+
+    Those of a shot that is done again are left to the job's own check: there may be thousands
+    of such shots, and their plates were good before.
 
     Args:
         show: the show.
@@ -105,6 +109,7 @@ def shot_bundle(
         character: its name.
         frames: which; None for all there are.
         model: version, or ``current``: the one that is current when the job starts.
+        redo: for a shot that is done again: ``worker.redo.Redo.word``.
         wishes: how to queue it.
 
     Raises:
@@ -117,7 +122,8 @@ def shot_bundle(
     if model != "current":
         check_version(model)
     sequence = find_sequence(show.plate_template(shot), shot=shot)
-    check_sequence(sequence, show.configs.show.plates, frames)
+    if not redo:
+        check_sequence(sequence, show.configs.show.plates, frames)
     numbers = format_frames(frames if frames is not None else sequence.frames)
     queue = show.queue(pick_queue(show, wishes.queue))
     return _bundle(
@@ -126,9 +132,9 @@ def shot_bundle(
         names=("shot", shot, character),
         parameters={
             "Shot": shot, "Character": character, "Frames": numbers,
-            "FramesPerTask": queue.frames_per_task, "Model": model,
+            "FramesPerTask": queue.frames_per_task, "Model": model, "Redo": redo,
         },
-        key=("shot", shot, character, numbers, model),
+        key=("shot", shot, character, numbers, model, *((redo, *wishes.after) if redo else ())),
         wishes=wishes,
         reads=(str(sequence.path(sequence.frames[0]).parent),),
     )  # fmt: skip
@@ -192,7 +198,27 @@ def parse_not_before(text: str, now: datetime | None = None) -> float:
 # ---- commands ------------------------------------------------------------------------------
 
 
-@click.group()
+class _Submit(click.Group):
+    """Also has the commands of modules that build on this one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Those of this module, then the others."""
+        return [*super().list_commands(ctx), "nightly", "reprocess"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command that is elsewhere."""
+        if cmd_name == "nightly":
+            from laikaroto.cli.nightly import nightly
+
+            return nightly
+        if cmd_name == "reprocess":
+            from laikaroto.cli.reprocess import reprocess
+
+            return reprocess
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Submit)
 def submit() -> None:
     """Send training and shot jobs to a farm queue."""
 
@@ -220,10 +246,15 @@ def _queueing_options(command: _F) -> _F:
     return command
 
 
-def _wishes(
+def make_wishes(
     show: Show, queue: str | None, priority: int | None, not_before: str | None, paused: bool,
     after: Sequence[str], key: str | None,
 ) -> Wishes:  # fmt: skip
+    """Wishes as options of the command line say them.
+
+    Raises:
+        UsageError: a queue, job or time that cannot be.
+    """
     chosen = pick_queue(show, queue)
     return Wishes(
         queue=chosen,
@@ -250,7 +281,7 @@ def train(
 ) -> None:  # fmt: skip
     """Learn CHARACTER from its training shots; the new model is used if it is no worse."""
     show = Show.open(configs)
-    chosen = _wishes(show, **wishes)
+    chosen = make_wishes(show, **wishes)
     bundle = training_bundle(
         show, character=character, budget=budget, init_from=init_from, nodes=nodes, wishes=chosen
     )
@@ -273,7 +304,7 @@ def shot(
     show = Show.open(configs)
     for name in shots:
         check_name(name, "shot")
-    chosen = _wishes(show, **wishes)
+    chosen = make_wishes(show, **wishes)
     if chosen.key is not None and len(shots) > 1:
         raise UsageError("--key names one job; submit the shots one by one")
     numbers = None if frames is None else parse_frames(frames)

@@ -39,6 +39,7 @@ def _options(*names: str) -> Callable[[_F], _F]:
         "shot": click.option("--shot", required=True),
         "frames": click.option("--frames", default=""),
         "model": click.option("--model", default=""),
+        "redo": click.option("--redo", default=""),
         "budget": click.option("--budget", default=""),
         "init_from": click.option("--init-from", "init_from", default=""),
         "processes": click.option("--processes", type=int, default=1),
@@ -101,16 +102,19 @@ def _task(
 
 
 @worker.command()
-@_options("shot", "frames", "model")
-def check(configs: Path, run: Path, character: str, shot: str, frames: str, model: str) -> None:
+@_options("shot", "frames", "model", "redo")
+def check(
+    configs: Path, run: Path, character: str, shot: str, frames: str, model: str, redo: str
+) -> None:
     """Check that plates and model fit before hours are spent on them."""
     numbers = _frames(frames)
     with _task(run, "check") as report:
         from laikaroto.worker import shot as steps
+        from laikaroto.worker.redo import parse_redo
 
         steps.check(
             Show.open(configs), shot=shot, character=character, frames=numbers,
-            model=model or "current", run=run, report=report,
+            model=model or "current", run=run, report=report, redo=parse_redo(redo),
         )  # fmt: skip
 
 
@@ -162,7 +166,8 @@ def publish(configs: Path, run: Path, character: str, shot: str) -> None:
         version = steps.publish(
             Show.open(configs), shot=shot, character=character, run=run, report=report
         )
-        click.echo(f"openjd_status: published {version}")
+        if version is not None:
+            click.echo(f"openjd_status: published {version}")
 
 
 @worker.command()

@@ -274,6 +274,14 @@ class Engine(ABC):
         """CPUs that a task may use on each of several hosts that work at it together."""
         return self.cpus
 
+    @property
+    def all_cpus(self) -> int:
+        """CPUs of the whole queue: tells how many large tasks may run side by side.
+
+        An engine that cannot know says what one task may use: then one at a time is counted on.
+        """
+        return self.cpus
+
     @abstractmethod
     def submit(self, bundle: Bundle) -> Submitted:
         """Queue a job; the engine writes and keeps the bundle.

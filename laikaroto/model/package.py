@@ -50,7 +50,8 @@ class ModelInfo(BaseModel):
     error_scale: what the drawer's error estimate is multiplied by to be right on held-out
     frames, before the prior is applied; calibration: what is to be expected of shapes after it;
     validation_shots: held out while the metrics were measured; init_from: the model it
-    began with; inherited_shots: those of this character that model's weights had learned.
+    began with; inherited_shots: those of this character that model's weights had learned;
+    training_set: digest of all it was learned from, empty in packages older than that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +71,7 @@ class ModelInfo(BaseModel):
     validation_shots: tuple[str, ...]
     init_from: str | None = None
     inherited_shots: tuple[str, ...] = ()
+    training_set: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +142,22 @@ def _read_info(path: Path) -> ModelInfo:
             "train again"
         )
     return ModelInfo.model_validate_json(text)
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """How a package was made, out of its model.json alone: no checksum is verified.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    path = folder / "model.json"
+    try:
+        return ModelInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        faults = "\n".join(f"{path}: {line}" for line in describe_faults(error))
+        raise ModelError(faults) from error
 
 
 def list_packages(models: Path) -> list[ModelPackage]:

@@ -404,6 +404,8 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 def _model_info(
     character: str, run: Path, course: Any, state: Any, report: Report
 ) -> models.ModelInfo:
+    from laikaroto.training.run import read_index
+
     path = run / "init_from.json"
     init = json.loads(path.read_bytes()) if path.is_file() else {"version": None, "learned": []}
     return models.ModelInfo(
@@ -421,6 +423,7 @@ def _model_info(
         validation_shots=course.settings.held_out,
         init_from=init["version"],
         inherited_shots=tuple(init["learned"]),
+        training_set=read_index(run).truth,
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -118,13 +118,13 @@ def publish_corrections(show: Show, *, shot: str, character: str, report: Report
             report(0.2, "mattes")
             _take_mattes(newest, build)
             redraw_mattes(show, build / "matte", published, roto)
-            token, model = secrets.token_hex(16), str(_model(newest))
+            token, former = secrets.token_hex(16), _report(newest)
 
             def stamp(number: str, target: Path) -> None:
                 stamped = replace(roto, version=number)
                 write_roto(target / "roto.json", stamped)
                 write_roto(target / SOLVED, replace(solved, version=number))
-                text = json.dumps(summary(stamped, job=token, model=model), indent=1) + "\n"
+                text = json.dumps(summary(stamped, job=token, **former), indent=1) + "\n"
                 (target / "report.json").write_text(text, encoding="utf-8")
 
             report(0.8, "writing manifest")
@@ -207,9 +207,10 @@ def _same(one: ShapeFrame, other: ShapeFrame) -> bool:
     return one.visible == other.visible and bool(np.array_equal(one.points, other.points))
 
 
-def _model(folder: Path) -> str:
+def _report(folder: Path) -> dict[str, Any]:
+    """What of a version's report holds for the next one, which is drawn from the same plates."""
     try:
-        document: Mapping[str, object] = json.loads((folder / "report.json").read_bytes())
-        return str(document["model"])
+        document: Mapping[str, Any] = json.loads((folder / "report.json").read_bytes())
+        return {"model": str(document["model"]), "plates": document.get("plates")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SidecarError(f"{folder / 'report.json'}: is damaged: {error}") from error

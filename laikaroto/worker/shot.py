@@ -20,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto import __version__
+from laikaroto.character.template import template_digest
 from laikaroto.correction.apply import correct
 from laikaroto.correction.log import read_log
 from laikaroto.errors import LaikarotoError, ModelError, write_failure
 from laikaroto.frames import format_frames
 from laikaroto.matte.layers import matte_layers
 from laikaroto.model.package import ModelPackage, load_package, resolve_version
+from laikaroto.plate.scan import scan_digest, scan_plates
 from laikaroto.plate.sequence import check_sequence, digest_sequence, find_sequence
 from laikaroto.shapes.records import Roto
 from laikaroto.show import Show
@@ -41,6 +43,7 @@ from laikaroto.worker.corrected import (
     write_matte_layer,
 )
 from laikaroto.worker.lease import check_lease
+from laikaroto.worker.redo import Redo, needless
 from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
 from laikaroto.worker.shot_report import summary
 
@@ -62,6 +65,7 @@ def check(
     model: str,
     run: Path,
     report: Report,
+    redo: Redo | None = None,
 ) -> None:
     """Check plates and model, and write down what the later tasks work on.
 
@@ -73,6 +77,9 @@ def check(
         model: version of the model, or ``current``: what that is now, it stays for this job.
         run: working folder of the job.
         report: told how far it is.
+        redo: for a shot that is done again: when to leave it as it is after all. What is to be
+            done again was decided when the job was submitted; meanwhile a training may have
+            ended without a better model, or a person approved the shot.
 
     Raises:
         UsageError: there is no such shot or character.
@@ -81,12 +88,26 @@ def check(
         ConfigError: the mattes do not fit the character's shapes.
         CorrectionError: the shot is locked.
     """
-    config = show.character(character)
-    plates = show.configs.show.plates
-    refuse_locked_shot(show, shot=shot, character=character)
+    if redo is not None and (why := needless(show, shot=shot, character=character, redo=redo)):
+        JobFolder(run).write_needless(why)
+        report(1.0, f"{shot}: nothing to do: {why}")
+        return
+    if redo is None or not redo.force:
+        refuse_locked_shot(show, shot=shot, character=character)
+    job = _decide(show, shot, character, frames, model, report)
+    JobFolder(run).begin(job)
+    report(1.0, f"{shot}: {len(job.frames)} frames, model {job.model}")
+
+
+def _decide(
+    show: Show, shot: str, character: str, frames: Sequence[int] | None, model: str, report: Report
+) -> ShotJob:
+    """Check plates and model; what the job is about."""
+    config, plates = show.character(character), show.configs.show.plates
     report(0.0, f"{shot}: checking plates")
     sequence = find_sequence(show.plate_template(shot), shot=shot)
     header = check_sequence(sequence, plates, frames)
+    scan = scan_plates(show.plate_template(shot), shot=shot)  # before they are read
     wanted = sequence.frames if frames is None else tuple(sorted(set(frames)))
     report(0.3, f"{shot}: checking the model of {character}")
     models = show.models_folder(character)
@@ -97,23 +118,23 @@ def check(
         )
     matte_layers(config.mattes, package.template.closed_shapes())
     report(0.5, f"{shot}: reading {len(wanted)} plates for their checksum")
-    JobFolder(run).begin(
-        ShotJob(
-            shot=shot,
-            character=character,
-            frames=wanted,
-            width=header.width,
-            height=header.height,
-            pixel_aspect=header.pixel_aspect,
-            fps=show.configs.show.fps,
-            plates_digest=digest_sequence(sequence, wanted),
-            model=package.version,
-            model_digest=package.digest,
-            laikaroto=__version__,
-            token=secrets.token_hex(16),
-        )
+    return ShotJob(
+        shot=shot,
+        character=character,
+        frames=wanted,
+        width=header.width,
+        height=header.height,
+        pixel_aspect=header.pixel_aspect,
+        fps=show.configs.show.fps,
+        plates_digest=digest_sequence(sequence, wanted),
+        plates_scan=scan_digest(scan, wanted),
+        plates_whole=wanted == sequence.frames,
+        model=package.version,
+        model_digest=package.digest,
+        template=template_digest(package.template),
+        laikaroto=__version__,
+        token=secrets.token_hex(16),
     )
-    report(1.0, f"{shot}: {len(wanted)} frames, model {package.version}")
 
 
 def predict(
@@ -139,6 +160,8 @@ def predict(
     from laikaroto.plate.reading import read_ahead
 
     folder = JobFolder(run)
+    if _nothing_to_do(folder, report):
+        return
     job = folder.read_job(shot=shot, character=character)
     chosen = job.pick(frames)
     path = folder.predictions / f"{chosen[0]}-{chosen[-1]}.npz"
@@ -174,6 +197,8 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
     from laikaroto.tracking.solve import solve_shot
 
     folder = JobFolder(run)
+    if _nothing_to_do(folder, report):
+        return
     job = folder.read_job(shot=shot, character=character)
     sweep(run, folder.roto.name)
     sweep(run, folder.solved.name)
@@ -217,6 +242,8 @@ def mattes(
         SidecarError: the shot is not settled yet.
     """
     folder = JobFolder(run)
+    if _nothing_to_do(folder, report):
+        return
     job = folder.read_job(shot=shot, character=character)
     roto = read_roto(folder.roto)
     config = show.character(character).mattes
@@ -234,14 +261,21 @@ def mattes(
         report((count + 1) / len(chosen), f"frame {frame}: {len(layers)} mattes")
 
 
-def publish(show: Show, *, shot: str, character: str, run: Path, report: Report) -> str:
+def publish(
+    show: Show, *, shot: str, character: str, run: Path, report: Report
+) -> str | None:
     """Make the job's result the next version of the shot; done twice, it is one version.
+
+    Returns:
+        The version; None where there was nothing to do.
 
     Raises:
         SidecarError: something is missing from the result.
         TryAgainError: the disk refuses; earlier versions are intact.
     """
     folder = JobFolder(run)
+    if _nothing_to_do(folder, report):
+        return None
     job = folder.read_job(shot=shot, character=character)
     parent = show.sidecar_folder(shot, character, "v001").parent
     sweep(run, folder.published.name)
@@ -264,7 +298,9 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
             write_roto(target / "roto.json", stamped)
             if roto.provenance["corrections"]:
                 write_roto(target / SOLVED, replace(solved, version=version))
-            text = json.dumps(summary(stamped, job=job.token, model=job.model), indent=1) + "\n"
+            plates = {"scan": job.plates_scan, "whole": job.plates_whole}
+            made = summary(stamped, job=job.token, model=job.model, plates=plates)
+            text = json.dumps(made, indent=1) + "\n"
             (target / "report.json").write_text(text, encoding="utf-8")
 
         report(0.9, "writing manifest")
@@ -283,6 +319,8 @@ def review(show: Show, *, shot: str, character: str, run: Path, report: Report) 
     from laikaroto.review.version import review_version
 
     folder = JobFolder(run)
+    if _nothing_to_do(folder, report):
+        return
     folder.read_job(shot=shot, character=character)
     version = folder.read_published()
     if version is None:
@@ -290,6 +328,14 @@ def review(show: Show, *, shot: str, character: str, run: Path, report: Report) 
     report(0.1, "making the review page")
     page = review_version(show, shot=shot, folder=show.sidecar_folder(shot, character, version))
     report(1.0, f"review page {page}")
+
+
+def _nothing_to_do(folder: JobFolder, report: Report) -> bool:
+    """Whether the check found that the shot is to stay as it is."""
+    why = folder.read_needless()
+    if why is not None:
+        report(1.0, f"nothing to do: {why}")
+    return why is not None
 
 
 def _package(show: Show, job: ShotJob) -> ModelPackage:
@@ -319,7 +365,8 @@ def _gather(folder: JobFolder, job: ShotJob) -> Predictions:
 def _provenance(package: ModelPackage, job: ShotJob) -> dict[str, Any]:
     return {
         "model": {"version": package.version, "sha256": package.digest},
-        "laikaroto": __version__,
+        "template": {"sha256": job.template},
+        "laikaroto": job.laikaroto,
         "plates": {"frames": format_frames(job.frames), "sha256": job.plates_digest},
         "corrections": [],
         "seed": package.info.seed,

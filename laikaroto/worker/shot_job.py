@@ -1,6 +1,7 @@
 """The working folder of one shot's job: what its tasks leave for one another.
 
 shot.json                what ``check`` found and decided; all later tasks agree on it
+needless.json            in its place: why there is nothing to do, so that later tasks end at once
 predict/<a>-<b>.npz      predictions of a chunk of frames
 solved.json              the settled shot as the model drew it; only where artists corrected it
 roto.json                the settled shot
@@ -30,6 +31,7 @@ class ShotJob(BaseModel):
 
     token: names this job; the version it publishes carries it, so that a repeated publish
     task finds its own version in place of publishing a second one.
+    plates_scan, plates_whole: see ``shot_report.summary``. template: digest of the model's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,8 +44,11 @@ class ShotJob(BaseModel):
     pixel_aspect: float
     fps: float
     plates_digest: str
+    plates_scan: str
+    plates_whole: bool
     model: str
     model_digest: str
+    template: str
     laikaroto: str
     token: str
 
@@ -85,6 +90,11 @@ class JobFolder:
     def job(self) -> Path:
         """What ``check`` decided."""
         return self.root / "shot.json"
+
+    @property
+    def needless(self) -> Path:
+        """Why there is nothing to do; there only if there is nothing."""
+        return self.root / "needless.json"
 
     @property
     def predictions(self) -> Path:
@@ -148,13 +158,27 @@ class JobFolder:
         except SidecarError:
             former = None
         if former is not None and former.model_copy(update={"token": job.token}) == job:
+            self.needless.unlink(missing_ok=True)
             return
         sweep(self.root)
-        for stale in (self.published, self.roto, self.solved):
+        for stale in (self.needless, self.published, self.roto, self.solved):
             stale.unlink(missing_ok=True)
         for folder in (self.predictions, self.mattes):
             shutil.rmtree(folder, ignore_errors=True)
         write_file(self.job, (job.model_dump_json(indent=1) + "\n").encode())
+
+    def write_needless(self, why: str) -> None:
+        """Let all later tasks of this job end at once."""
+        write_file(self.needless, (json.dumps({"why": why}) + "\n").encode())
+
+    def read_needless(self) -> str | None:
+        """Why there is nothing to do, or None."""
+        try:
+            return str(json.loads(self.needless.read_bytes())["why"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise LaikarotoError(f"{self.needless}: is damaged: {error}; remove it") from error
 
     def read_published(self) -> str | None:
         """The version this job has published, or None."""

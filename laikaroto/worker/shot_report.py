@@ -1,7 +1,13 @@
-"""report.json of a published version: what a script or a supervisor wants to know first."""
+"""report.json of a published version: what a script or a supervisor wants to know first.
+
+It also holds, in a small file, all that tells whether the version is out of date
+(``freshness``): the provenance of roto.json, and what the plates looked like in their folder.
+"""
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,13 +15,17 @@ import numpy as np
 from laikaroto.shapes.records import Roto
 
 
-def summary(roto: Roto, *, job: str, model: str) -> dict[str, Any]:
+def summary(
+    roto: Roto, *, job: str, model: str, plates: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The report of a version.
 
     Args:
         roto: as published.
         job: token of what made it.
         model: version of the model that drew it.
+        plates: ``scan``, the ``plate.scan.scan_digest`` of its frames before they were read, and
+            ``whole``, whether these were all there were; None where it was never noted.
     """
     shapes = {}
     for name, shape in roto.shapes.items():
@@ -32,6 +42,7 @@ def summary(roto: Roto, *, job: str, model: str) -> dict[str, Any]:
         "shot": roto.shot,
         "character": roto.character,
         "version": roto.version,
+        "published": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "job": job,
         "model": model,
         "frames": len(roto.frames),
@@ -42,4 +53,6 @@ def summary(roto: Roto, *, job: str, model: str) -> dict[str, Any]:
             if note.flagged
         },
         "shapes": shapes,
+        "plates": None if plates is None else dict(plates),
+        "provenance": dict(roto.provenance),
     }

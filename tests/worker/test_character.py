@@ -439,6 +439,7 @@ def test_one_shot_and_no_time_still_make_a_model(tmp_path: Path) -> None:
     assert versions(models) == ["v001"] and len(list(models.glob(".building.*"))) == 1
     assert "packaged v002" in do(show, run, "package", "promote")
     package = load_package(models / "v002")
+    assert package.info.training_set == steps.truth_digest(show, CHARACTER)
     assert package.info.steps == 1 and package.info.validation_shots == ()
     assert package.metrics["curves_mean_px"] is None and package.template == template()
     assert (package.folder / "report" / "index.html").is_file()

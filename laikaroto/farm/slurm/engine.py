@@ -45,6 +45,11 @@ class SlurmEngine(RecordedEngine[View]):
         sizes = sorted((cpus for cpus, _ in self._slurm.cluster().hosts), reverse=True)
         return self._settings.max_cpus or (sizes[nodes - 1] if nodes <= len(sizes) else self.cpus)
 
+    @property
+    def all_cpus(self) -> int:
+        """CPUs of all hosts of the partition."""
+        return max(self.cpus, sum(cpus for cpus, _ in self._slurm.cluster().hosts))
+
     def obstacle(self) -> str:
         """See ``Engine.obstacle``."""
         try:

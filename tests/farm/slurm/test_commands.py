@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from laikaroto.config import SlurmSettings
+from laikaroto.config import QueueConfig, SlurmSettings
 from laikaroto.errors import FarmError, TryAgainError
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.slurm.capacity import refusal
@@ -20,6 +20,7 @@ from laikaroto.farm.slurm.commands import (
     parse_instant,
     parse_time,
 )
+from laikaroto.farm.slurm.engine import SlurmEngine
 from laikaroto.farm.slurm.reconcile import SCRIPT
 
 
@@ -143,3 +144,13 @@ def test_batch_script_starts_a_killed_runner_again(tmp_path: Path) -> None:
         tmp_path, f"[ $(wc -l < '{tmp_path}/starts') -lt 3 ] && kill -9 $$; exit 0"
     )
     assert (code, len(starts)) == (0, 3)
+
+
+def test_cpus_of_the_largest_host_and_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = ((8, 1000), (16, 1000))
+    cluster = Cluster(hosts=hosts, time_limit_s=None, most_array_tasks=1000, requeues_75=True)
+    monkeypatch.setattr(Slurm, "cluster", lambda self: cluster)
+    engine = SlurmEngine(QueueConfig(name="q", engine="slurm"), tmp_path)
+    assert (engine.cpus, engine.all_cpus) == (16, 24)

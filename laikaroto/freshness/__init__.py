@@ -1,0 +1,1 @@
+"""What of a published version is out of date, and why: see ``stale``."""
