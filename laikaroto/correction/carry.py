@@ -1,20 +1,24 @@
 """How far a correction travels: offsets of a part on some poses in, of all poses out.
 
-What the model draws is off by an error that it repeats: where it sees the same part from
-nearly the same side it errs alike. So a corrected frame tells of the others, the more the
-better their *forms* (``head``) agree. For each part on its own:
+What the model draws is off by an error that it repeats: where it sees the like it errs alike.
+So a corrected frame tells of the others. For each part on its own:
 
-- **Which part is worn.** D is how far the forms of two poses differ (RMS over the points, px,
-  carried by the head's motion into one frame). Beyond ``CUT`` times the usual error it is
-  another printed part, or the same one hidden: nothing travels there at all.
+- **Which part is worn.** D is how far the forms (``head``) of two poses differ (RMS over the
+  points, px, carried by the head's motion into one frame): the same part with a share of
+  S = exp(-D²/2(REACH·error)²), and beyond ``CUT`` times the usual error another printed part,
+  or the same one hidden: S = 0.
 - **The offset** (corrected minus drawn) is interpolated between the corrected poses as a
-  Gaussian process with covariance exp(-D²/2(REACH·error)²) · exp(-Δt²/2·FADE²): exact where
-  it was corrected, fading as forms differ and frames grow apart. Offsets are turned and
-  stretched by the head's motion on their way.
+  Gaussian process: exact where it was corrected, fading as pictures differ (``looks``, squared
+  distance L) and frames grow apart. Offsets are turned and stretched by the head's motion on
+  their way. The covariance is exp(-L/LOOK) · exp(-Δt²/2·FADE²) · (h + (1-h) S).
+- **The habit** h, 0 to 1, is what of its errors the model is shown to make on different parts
+  alike. It is 0 until two parts are corrected, and then what of each part's offsets those of
+  the others foretell. So one correction never leaves its part, nor do errors of several parts
+  that have nothing in common.
 - **The form itself**: where D is small the same part is worn, and the artist has drawn it. The
   drawing is pulled by ``PULL`` at most from its own form to that of the corrected one.
 
-The four numbers were measured, see ``docs/corrections.md``.
+The numbers were measured, see ``docs/corrections.md``.
 """
 
 from __future__ import annotations
@@ -27,14 +31,17 @@ from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
 from laikaroto.correction.head import HeadMotion
+from laikaroto.correction.looks import UNKNOWN, Looks
 from laikaroto.tracking.settle import fit_affine
 
 #: Forms that differ by more than this many usual errors are those of different parts.
 CUT = 6.0
 #: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
 REACH = 1.5
-#: Frames apart at which errors are alike by exp(-1/2) although the same part is worn.
+#: Frames apart at which errors are alike by exp(-1/2) although the pictures are.
 FADE = 8.0
+#: Squared distance of looks at which errors are alike by exp(-1).
+LOOK = 0.2
 #: What of the difference between a drawing's form and the corrected one is error, at most.
 PULL = 0.8
 #: Drawings whose points differ by this many usual errors from an affine map of the corrected one
@@ -61,13 +68,19 @@ class Carried:
     told: FloatArray
 
 
-def carry(motion: HeadMotion, part: str, corrected: Mapping[int, FloatArray]) -> Carried:
+def carry(
+    motion: HeadMotion,
+    part: str,
+    corrected: Mapping[int, FloatArray],
+    looks: Looks = UNKNOWN,
+) -> Carried:
     """Carry corrections of one part to all poses.
 
     Args:
         motion: of the shot, from the drawings before any correction.
         part: name of the shape or tracking point.
         corrected: control points (N, 6) the artist says are right, by pose, plate px.
+        looks: of the shot; unknown ones: all pictures are taken to be as like as their time.
     """
     where = motion.parts[part]
     drawn = motion.values[:, where]
@@ -80,12 +93,15 @@ def carry(motion: HeadMotion, part: str, corrected: Mapping[int, FloatArray]) ->
     gap = np.stack([_turned(t, form[c]) - form for t, c in zip(turns, known, strict=True)])
     apart = _apart(gap, motion.seen[known][:, None, where] & motion.seen[None, :, where])
     error_px = float(motion.error_px[where].mean())
-    alike = _alike(apart, motion, known, error_px)
-    weights, told = _weigh(alike, known)
+    same = _same(apart, error_px)
+    like = np.exp(-looks.unlike(part, motion.poses)[known] / LOOK - _apart_in_time(motion, known))
     offsets = np.stack([corrected[c] - drawn[c] for c in known])
     moved = np.stack([_turned(t, o) for t, o in zip(turns, offsets, strict=True)])
+    seen = np.broadcast_to(motion.seen[known][:, where, None], (*offsets.shape[:2], 2))
+    habit = _habit(like[:, known], same[:, known], moved[:, known, :, :2], seen, error_px)
+    weights, told = _weigh(like * (habit + (1.0 - habit) * same), known)
     total = np.einsum("cq,cqnk->qnk", weights, moved)
-    posed, share = _posed(motion, where, [corrected[c] for c in known], alike, known)
+    posed, share = _posed(motion, where, [corrected[c] for c in known], same * like, known)
     total += share[:, None, None] * (posed - total)
     told = np.maximum(told, share)
     total[told == 0] = 0.0
@@ -108,16 +124,50 @@ def _turned(turns: FloatArray, points: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("qij,nkj->qnki", turns, pairs).reshape(len(turns), *points.shape))
 
 
-def _alike(
-    apart: FloatArray, motion: HeadMotion, known: Sequence[int], error_px: float
-) -> FloatArray:
-    """(C, Q) covariance of the errors of corrected and all poses, as a share of their square."""
+def _same(apart: FloatArray, error_px: float) -> FloatArray:
+    """(C, Q) 0-1: the same part is worn, by how far the forms are apart; 0 beyond the cut."""
+    same = np.maximum(np.exp(-((apart / (REACH * error_px)) ** 2) / 2), 1e-9)
+    same[apart > CUT * error_px] = 0.0
+    return np.asarray(same)
+
+
+def _apart_in_time(motion: HeadMotion, known: Sequence[int]) -> FloatArray:
+    """(C, Q) what time takes of the likeness of errors, as a logarithm."""
     times = np.array([np.mean(frames) for frames in motion.poses])
-    gap = times[None] - times[list(known), None]
-    alike = np.exp(-((apart / (REACH * error_px)) ** 2) / 2 - (gap / FADE) ** 2 / 2)
-    alike = np.maximum(alike, 1e-9)
-    alike[apart > CUT * error_px] = 0.0
-    return np.asarray(alike)
+    return np.asarray(((times[None] - times[list(known), None]) / FADE) ** 2 / 2)
+
+
+def _habit(
+    like: FloatArray,
+    same: FloatArray,
+    moved: FloatArray,
+    seen: NDArray[np.bool_],
+    error_px: float,
+) -> float:
+    """What of the errors is shown to be alike on different parts: 0-1.
+
+    Each corrected pose is foretold from those that wear other parts; how much of that came
+    true is the habit. An offset of the usual size that nothing speaks for counts against it.
+
+    Args:
+        like: (C, C) likeness of the corrected poses' pictures.
+        same: (C, C) whether they wear the same part; 0: they do not.
+        moved: (C, C, N, 2) offset of each corrected pose (first axis) as it looks in each.
+        seen: (C, N, 2) whether a point can be seen: hidden ones were guessed, and prove nothing.
+        error_px: the usual error.
+    """
+    other = (same <= 0) & (same.T <= 0)
+    true, square = 0.0, error_px**2 * moved.shape[2]
+    for row in range(len(like)):
+        rows = np.flatnonzero(other[row])
+        if not len(rows):
+            continue
+        among = like[np.ix_(rows, rows)] + OWN * np.eye(len(rows))
+        foretold = np.einsum("c,cnk->nk", np.linalg.solve(among, like[rows, row]), moved[rows, row])
+        foretold = np.where(seen[row], foretold, 0.0)
+        true += float((foretold * moved[row, row]).sum())
+        square += float((foretold**2).sum())
+    return float(np.clip(true / square, 0.0, 1.0))
 
 
 def _weigh(alike: FloatArray, known: Sequence[int]) -> tuple[FloatArray, FloatArray]:

@@ -50,6 +50,8 @@ LOOKS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.05, 0.03), (-0.01, -0.02, 0.97, -0
 #: What the networks of a package give.
 FINDER_OUTPUTS = frozenset({"centre", "side", "found"})
 DRAWER_OUTPUTS = frozenset({"points", "tangents", "visible", "error"})
+#: Models trained before corrections travelled by looks do not give it.
+TOKENS = "tokens"
 
 #: Plates under way, log-encoded: at most so many, and not more than this memory, but two.
 _MOST_FRAMES = 16
@@ -69,6 +71,7 @@ class _Drawing:
     values: FloatArray
     visible: FloatArray
     error_px: FloatArray
+    tokens: FloatArray
     box: Box
     found: float
     motion: Motion
@@ -107,8 +110,9 @@ class Engine:
             package, "finder", package.info.finder_size, outputs=FINDER_OUTPUTS, threads=count
         )
         self._drawer = Network(
-            package, "drawer", (crop, crop), outputs=DRAWER_OUTPUTS, threads=count
-        )
+            package, "drawer", (crop, crop), outputs=DRAWER_OUTPUTS, optional=frozenset({TOKENS}),
+            threads=count,
+        )  # fmt: skip
         found = tuple(self._drawer.compiled.output("points").shape)
         if found != (1, package.template.point_count, 2):
             raise ModelError(
@@ -214,7 +218,7 @@ class Engine:
     ) -> _Drawing:
         """The mean of the looks, in plate px."""
         tracks = len(self.package.template.tracks)
-        drawings, errors = [], []
+        drawings, errors, tokens = [], [], []
         for out, matrix in zip(outs, matrices, strict=True):
             values = np.zeros((len(out["points"]), 6))
             values[:, :2] = _to_plate(out["points"], matrix)
@@ -222,11 +226,13 @@ class Engine:
             values[tracks:, 2:] = tangents.reshape(-1, 4)
             drawings.append(values)
             errors.append(out["error"] * np.hypot(*matrix[:, 0]))
+            tokens.append(out.get(TOKENS, np.zeros((len(values), 0), np.float32)))
         values = np.mean(drawings, axis=0)
         return _Drawing(
             values=values,
             visible=np.mean([out["visible"] for out in outs], axis=0, dtype=np.float64),
             error_px=np.mean(errors, axis=0, dtype=np.float64),
+            tokens=np.mean(tokens, axis=0, dtype=np.float64),
             box=box_around(values[:, :2]),
             found=found,
             motion=NO_MOTION_KNOWN,
@@ -300,6 +306,7 @@ def _pack(drawings: Sequence[_Drawing], frames: Sequence[int]) -> Predictions:
         values=np.stack([d.values for d in drawings]),
         visible=np.stack([d.visible for d in drawings]),
         error_px=np.stack([d.error_px for d in drawings]),
+        tokens=np.stack([d.tokens for d in drawings]).astype(np.float16),
         box=np.array([[d.box.x, d.box.y, d.box.side] for d in drawings]),
         found=np.array([d.found for d in drawings]),
         moved=np.array([astuple(d.motion) for d in drawings]),
