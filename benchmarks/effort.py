@@ -5,7 +5,7 @@ travel, and repeats until every frame is clean. Counted are the frames that were
 100 frames of the shot:
 
 - **laikaroto**: corrections travel as ``laikaroto correct`` makes them travel, by the roto.json
-  PREDICTION and the ``looks.npz`` beside it, if there is one;
+  PREDICTION and the ``likeness.npz`` beside it, if there is one;
 - **without**: the same predictions, corrected frame by frame;
 - **keyframes**: no predictions; the truth keyed at the first and the last frame, then at the
   worst frame, linear in between: an artist's usual way.
@@ -39,8 +39,8 @@ import numpy as np
 from laikaroto.config import ReviewConfig
 from laikaroto.coords import FloatArray
 from laikaroto.correction.apply import correct
+from laikaroto.correction.likeness import LIKENESS, UNKNOWN, Likeness, read_likeness
 from laikaroto.correction.log import Log
-from laikaroto.correction.looks import LOOKS, UNKNOWN, Looks, read_looks
 from laikaroto.correction.records import Record, ShapeEntry, TrackEntry, by_frame, rounded
 from laikaroto.shapes.records import Roto, ShapeFrame
 from laikaroto.sidecar.schema import read_roto
@@ -124,8 +124,11 @@ class Judge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What it took: frames touched and looked at, drawings on them that were not clean, and CPU
-    seconds of all propagations together."""
+    """What it took.
+
+    Frames touched and looked at, drawings on the touched ones that were not clean, and CPU
+    seconds of all propagations together.
+    """
 
     touched: tuple[int, ...]
     looks: int
@@ -163,12 +166,12 @@ class FirstPass:
 
     roto: Roto
     truth: Roto
-    looks: Looks = UNKNOWN
+    likeness: Likeness = UNKNOWN
 
     def corrected(self, records: Sequence[Record]) -> Roto:
         """The next version, as ``laikaroto correct`` makes it."""
         log = Log(path=Path("corrections.jsonl"), records=tuple(records))
-        return correct(self.roto, log, ReviewConfig(), self.looks)
+        return correct(self.roto, log, ReviewConfig(), self.likeness)
 
 
 def touch(first: FirstPass, *, order: Order, travel: bool, rule: str = "shapes") -> Outcome:
@@ -389,9 +392,9 @@ def main(
     results: list[dict[str, Any]] = []
     for prediction, truth in zip(files[::2], files[1::2], strict=True):
         true, drawn = read_roto(truth), read_roto(prediction)
-        looks = read_looks(prediction.with_name(LOOKS))
+        likeness = read_likeness(prediction.with_name(LIKENESS))
         for scale in scales:
-            first = FirstPass(scaled(drawn, true, scale), true, looks)
+            first = FirstPass(scaled(drawn, true, scale), true, likeness)
             if every is not None:
                 results.append({"error_scale": scale} | spread(first, every))
                 continue

@@ -19,8 +19,8 @@ from laikaroto.config import ReviewConfig
 from laikaroto.coords import FloatArray
 from laikaroto.correction.carry import Carried, carry
 from laikaroto.correction.head import HeadMotion, head_motion
+from laikaroto.correction.likeness import UNKNOWN, Likeness
 from laikaroto.correction.log import Log
-from laikaroto.correction.looks import UNKNOWN, Looks
 from laikaroto.correction.records import ShapeEntry, TrackEntry
 from laikaroto.correction.standing import Standing, stand
 from laikaroto.correction.visibility import carry_visibility
@@ -44,18 +44,18 @@ class _Shot:
     raw: Roto
     standing: Standing
     motion: HeadMotion
-    looks: Looks
+    likeness: Likeness
     limit_px: float
 
 
-def correct(raw: Roto, log: Log, review: ReviewConfig, looks: Looks = UNKNOWN) -> Roto:
+def correct(raw: Roto, log: Log, review: ReviewConfig, likeness: Likeness = UNKNOWN) -> Roto:
     """Apply what holds of a corrections file.
 
     Args:
         raw: as the model drew it, before any correction.
         log: of the shot.
         review: when a frame is to be looked at.
-        looks: what the model saw of each frame.
+        likeness: what the model saw of each frame.
 
     Returns:
         The corrected roto; ``raw`` itself where nothing holds.
@@ -72,7 +72,7 @@ def correct(raw: Roto, log: Log, review: ReviewConfig, looks: Looks = UNKNOWN) -
         raw=raw,
         standing=standing,
         motion=head_motion(raw),
-        looks=looks,
+        likeness=likeness,
         limit_px=error_limit(review, raw.plate.width),
     )
     shapes = {name: _shape(shot, name) for name in raw.shapes}
@@ -188,7 +188,7 @@ def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> tuple[Carr
         pose = motion.pose_of.get(frame)
         if pose is not None:
             corrected.setdefault(pose, said[frame])
-    carried = carry(motion, name, corrected, shot.looks)
+    carried = carry(motion, name, corrected, shot.likeness)
     where = motion.parts[name]
     usual = float(motion.error_px[where].mean())
     away = []

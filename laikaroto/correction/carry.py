@@ -8,15 +8,14 @@ So a corrected frame tells of the others. For each part on its own:
   S = exp(-D²/2(REACH·error)²), and beyond ``CUT`` times the usual error another printed part,
   or the same one hidden: S = 0.
 - **The offset** (corrected minus drawn) is interpolated between the corrected poses as a
-  Gaussian process: exact where it was corrected, fading as pictures differ (``looks``, squared
-  distance L) and frames grow apart. Offsets are turned and stretched by the head's motion on
-  their way. The covariance is exp(-L/LOOK) · exp(-Δt²/2·FADE²) · (h + (1-h) S).
+  Gaussian process: exact where it was corrected, fading as pictures differ (``likeness``, squared
+  distance L) and, for a part of it, as frames grow apart. Offsets are turned and stretched by
+  the head's motion on their way. The covariance is
+  exp(-L/UNLIKE) · (LASTING + (1-LASTING) exp(-Δt²/2·FADE²)) · (h + (1-h) S).
 - **The habit** h, 0 to 1, is what of its errors the model is shown to make on different parts
   alike. It is 0 until two parts are corrected, and then what of each part's offsets those of
   the others foretell. So one correction never leaves its part, nor do errors of several parts
   that have nothing in common.
-- **The form itself**: where D is small the same part is worn, and the artist has drawn it. The
-  drawing is pulled by ``PULL`` at most from its own form to that of the corrected one.
 
 The numbers were measured, see ``docs/corrections.md``.
 """
@@ -31,24 +30,18 @@ from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
 from laikaroto.correction.head import HeadMotion
-from laikaroto.correction.looks import UNKNOWN, Looks
-from laikaroto.tracking.settle import fit_affine
+from laikaroto.correction.likeness import UNKNOWN, Likeness
 
 #: Forms that differ by more than this many usual errors are those of different parts.
 CUT = 6.0
 #: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
 REACH = 1.5
-#: Frames apart at which errors are alike by exp(-1/2) although the pictures are.
-FADE = 8.0
-#: Squared distance of looks at which errors are alike by exp(-1).
-LOOK = 0.2
-#: What of the difference between a drawing's form and the corrected one is error, at most.
-PULL = 0.8
-#: Drawings whose points differ by this many usual errors from an affine map of the corrected one
-#: are pulled by exp(-1/2) of that.
-SAME = 2.0
-#: Fewer points than this are an affine map of anything.
-LEAST_POINTS = 5
+#: Frames apart at which what errors share for a while only is alike by exp(-1/2).
+FADE = 6.0
+#: Share of an error's square that stays the same however many frames lie between like pictures.
+LASTING = 0.4
+#: Squared distance in likeness at which errors are alike by exp(-1).
+UNLIKE = 0.2
 #: Points that both poses have to show for their forms to be compared.
 LEAST_SEEN = 3
 #: Share of an error's square that belongs to the frame alone.
@@ -72,7 +65,7 @@ def carry(
     motion: HeadMotion,
     part: str,
     corrected: Mapping[int, FloatArray],
-    looks: Looks = UNKNOWN,
+    likeness: Likeness = UNKNOWN,
 ) -> Carried:
     """Carry corrections of one part to all poses.
 
@@ -80,7 +73,7 @@ def carry(
         motion: of the shot, from the drawings before any correction.
         part: name of the shape or tracking point.
         corrected: control points (N, 6) the artist says are right, by pose, plate px.
-        looks: of the shot; unknown ones: all pictures are taken to be as like as their time.
+        likeness: of the shot; unknown ones: all pictures are taken to be as like as their time.
     """
     where = motion.parts[part]
     drawn = motion.values[:, where]
@@ -94,16 +87,13 @@ def carry(
     apart = _apart(gap, motion.seen[known][:, None, where] & motion.seen[None, :, where])
     error_px = float(motion.error_px[where].mean())
     same = _same(apart, error_px)
-    like = np.exp(-looks.unlike(part, motion.poses)[known] / LOOK - _apart_in_time(motion, known))
+    like = np.exp(-likeness.unlike(part, motion.poses)[known] / UNLIKE) * _lasting(motion, known)
     offsets = np.stack([corrected[c] - drawn[c] for c in known])
     moved = np.stack([_turned(t, o) for t, o in zip(turns, offsets, strict=True)])
     seen = np.broadcast_to(motion.seen[known][:, where, None], (*offsets.shape[:2], 2))
     habit = _habit(like[:, known], same[:, known], moved[:, known, :, :2], seen, error_px)
     weights, told = _weigh(like * (habit + (1.0 - habit) * same), known)
     total = np.einsum("cq,cqnk->qnk", weights, moved)
-    posed, share = _posed(motion, where, [corrected[c] for c in known], same * like, known)
-    total += share[:, None, None] * (posed - total)
-    told = np.maximum(told, share)
     total[told == 0] = 0.0
     for row, pose in enumerate(known):
         total[pose] = offsets[row]
@@ -131,10 +121,11 @@ def _same(apart: FloatArray, error_px: float) -> FloatArray:
     return np.asarray(same)
 
 
-def _apart_in_time(motion: HeadMotion, known: Sequence[int]) -> FloatArray:
-    """(C, Q) what time takes of the likeness of errors, as a logarithm."""
+def _lasting(motion: HeadMotion, known: Sequence[int]) -> FloatArray:
+    """(C, Q) what of the likeness of errors is left after the time between poses."""
     times = np.array([np.mean(frames) for frames in motion.poses])
-    return np.asarray(((times[None] - times[list(known), None]) / FADE) ** 2 / 2)
+    gap = (times[None] - times[list(known), None]) / FADE
+    return np.asarray(LASTING + (1.0 - LASTING) * np.exp(-(gap**2) / 2))
 
 
 def _habit(
@@ -179,47 +170,3 @@ def _weigh(alike: FloatArray, known: Sequence[int]) -> tuple[FloatArray, FloatAr
     weights = inverse @ alike
     told = np.clip((alike * weights).sum(axis=0), 0.0, 1.0)
     return weights, told
-
-
-def _posed(
-    motion: HeadMotion,
-    where: slice,
-    corrected: Sequence[FloatArray],
-    alike: FloatArray,
-    known: Sequence[int],
-) -> tuple[FloatArray, FloatArray]:
-    """The corrected drawings, posed as the model's are: offsets (Q, N, 6), and shares (Q,) 0-1.
-
-    A printed part is small and stiff: seen from another side it is an affine map of itself. The
-    map is fitted to the model's own drawings of both poses; where it fits as well as the errors
-    allow, the same part is worn.
-    """
-    drawn, seen = motion.values[:, where], motion.seen[:, where]
-    error_px = float(motion.error_px[where].mean())
-    offset, total = np.zeros_like(drawn), np.zeros(len(drawn))
-    best = np.zeros(len(drawn))
-    for row, c in enumerate(known):
-        both = seen & seen[c]
-        there = np.flatnonzero((alike[row] > 0) & (both.sum(axis=1) >= LEAST_POINTS))
-        if not len(there):
-            continue
-        scale = np.where(both[there], 2.0, 20.0) * error_px
-        source = np.broadcast_to(drawn[c, :, :2], (len(there), *drawn.shape[1:2], 2))
-        fitted = fit_affine(source, drawn[there, :, :2], scale)
-        gap = _moved(drawn[c], fitted) - drawn[there]
-        apart = _apart(gap[..., :2], both[there])
-        share = np.exp(-((apart / (SAME * error_px)) ** 2) / 2)
-        away = _moved(corrected[row], fitted) - drawn[there]
-        offset[there] += share[:, None, None] ** 2 * away
-        total[there] += share**2
-        best[there] = np.maximum(best[there], share)
-    offset /= np.maximum(total, 1e-12)[:, None, None]
-    best[list(known)] = 0.0
-    return offset, PULL * best
-
-
-def _moved(points: FloatArray, matrices: FloatArray) -> FloatArray:
-    """Control points (N, 6) by affine matrices (B, 2, 3): (B, N, 6)."""
-    pairs = np.einsum("bij,nkj->bnki", matrices[..., :2], points.reshape(-1, 3, 2))
-    pairs[:, :, 0] += matrices[:, None, :, 2]
-    return np.asarray(pairs.reshape(len(matrices), *points.shape))

@@ -50,7 +50,7 @@ LOOKS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.05, 0.03), (-0.01, -0.02, 0.97, -0
 #: What the networks of a package give.
 FINDER_OUTPUTS = frozenset({"centre", "side", "found"})
 DRAWER_OUTPUTS = frozenset({"points", "tangents", "visible", "error"})
-#: Models trained before corrections travelled by looks do not give it.
+#: Models trained before corrections travelled by likeness do not give it.
 TOKENS = "tokens"
 
 #: Plates under way, log-encoded: at most so many, and not more than this memory, but two.

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from laikaroto import __version__
 from laikaroto.correction.apply import correct
+from laikaroto.correction.likeness import likeness_of, read_likeness, write_likeness
 from laikaroto.correction.log import read_log
-from laikaroto.correction.looks import looks_of, read_looks, write_looks
 from laikaroto.errors import LaikarotoError, ModelError, write_failure
 from laikaroto.frames import format_frames
 from laikaroto.matte.layers import matte_layers
@@ -38,7 +38,7 @@ from laikaroto.worker.corrected import (
     publishing,
     redraw_mattes,
     refuse_locked_shot,
-    take_looks,
+    take_likeness,
     with_new_corrections,
     write_matte_layer,
 )
@@ -179,7 +179,7 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
     job = folder.read_job(shot=shot, character=character)
     sweep(run, folder.roto.name)
     sweep(run, folder.solved.name)
-    sweep(run, folder.looks.name)
+    sweep(run, folder.likeness.name)
     package = _package(show, job)
     report(0.1, "reading predictions")
     predictions = _gather(folder, job)
@@ -195,12 +195,12 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
         calibration=package.info.calibration,
     )
     write_roto(folder.solved, solved)
-    write_looks(folder.looks, looks_of(predictions, package.template))
+    write_likeness(folder.likeness, likeness_of(predictions, package.template))
     report(0.8, "applying corrections")
     log = read_log(show.corrections_file(shot, character))
     # from the files, as later versions will: they differ in the rounding
-    review, looks = show.character(character).review, read_looks(folder.looks)
-    roto = correct(read_roto(folder.solved), log, review, looks)
+    review, likeness = show.character(character).review, read_likeness(folder.likeness)
+    roto = correct(read_roto(folder.solved), log, review, likeness)
     report(0.9, "writing roto.json")
     write_roto(folder.roto, roto)
     flagged = sum(note.flagged for note in roto.frames.values())
@@ -260,9 +260,9 @@ def publish(show: Show, *, shot: str, character: str, run: Path, report: Report)
     sweep(folder.mattes)
     with publishing(parent), building(parent) as build:
         _copy_mattes(folder, build, job, list(layers), report)
-        take_looks(run, build)
+        take_likeness(run, build)
         solved = read_roto(folder.solved)
-        roto = with_new_corrections(show, solved, drawn, read_looks(folder.looks))
+        roto = with_new_corrections(show, solved, drawn, read_likeness(folder.likeness))
         redraw_mattes(show, build / "matte", drawn, roto)
 
         def stamp(version: str, target: Path) -> None:

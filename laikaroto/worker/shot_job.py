@@ -3,7 +3,7 @@
 shot.json                what ``check`` found and decided; all later tasks agree on it
 predict/<a>-<b>.npz      predictions of a chunk of frames
 solved.json              the settled shot as the model drew it; only where artists corrected it
-looks.npz                what the model saw of each frame, for corrections to travel by
+likeness.npz             what the model saw of each frame, for corrections to travel by
 roto.json                the settled shot
 matte/<layer>.<f>.exr    mattes
 published.json           the version it became
@@ -20,7 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.config import describe_faults
-from laikaroto.correction.looks import LOOKS
+from laikaroto.correction.likeness import LIKENESS
 from laikaroto.errors import LaikarotoError, SidecarError, UsageError
 from laikaroto.frames import format_frames
 from laikaroto.shapes.records import PlateInfo
@@ -104,9 +104,9 @@ class JobFolder:
         return self.root / "solved.json"
 
     @property
-    def looks(self) -> Path:
+    def likeness(self) -> Path:
         """What the model saw of each frame."""
-        return self.root / LOOKS
+        return self.root / LIKENESS
 
     @property
     def mattes(self) -> Path:
@@ -157,7 +157,7 @@ class JobFolder:
         if former is not None and former.model_copy(update={"token": job.token}) == job:
             return
         sweep(self.root)
-        for stale in (self.published, self.roto, self.solved, self.looks):
+        for stale in (self.published, self.roto, self.solved, self.likeness):
             stale.unlink(missing_ok=True)
         for folder in (self.predictions, self.mattes):
             shutil.rmtree(folder, ignore_errors=True)

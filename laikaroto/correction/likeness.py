@@ -3,7 +3,7 @@
 Where the drawer sees the like it errs alike: the same printed part again, but also another one
 from the same side in the same light. What it knew of each point when it drew it (its tokens)
 says what looks alike to it. Of that, a version keeps as much as tells its own frames apart: for
-each shape and tracking point a few numbers a frame, in ``looks.npz`` beside its ``roto.json``,
+each shape and tracking point a few numbers a frame, in ``likeness.npz`` beside its ``roto.json``,
 so that a correction needs neither the network nor the plates.
 
 Source: the distance of a network's own features as a measure of likeness goes back to R. Zhang
@@ -26,13 +26,13 @@ from laikaroto.errors import SidecarError
 from laikaroto.model.predictions import Predictions
 from laikaroto.sidecar.files import write_file
 
-LOOKS = "looks.npz"
+LIKENESS = "likeness.npz"
 #: Numbers kept of each part and frame: the largest differences between the frames of the shot.
 KEPT = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Looks:
+class Likeness:
     """What each part looks like on each frame.
 
     Attributes:
@@ -56,11 +56,11 @@ class Looks:
 
 
 #: Of a version that has none: made by a model, or a laikaroto, that did not keep them.
-UNKNOWN = Looks(frames=(), parts={})
+UNKNOWN = Likeness(frames=(), parts={})
 
 
-def looks_of(predictions: Predictions, template: CharacterTemplate) -> Looks:
-    """What a shot's predictions say of looks; ``UNKNOWN`` if their model gives no tokens.
+def likeness_of(predictions: Predictions, template: CharacterTemplate) -> Likeness:
+    """What a shot's predictions say of it; ``UNKNOWN`` if their model gives no tokens.
 
     Args:
         predictions: of the whole shot.
@@ -76,7 +76,7 @@ def looks_of(predictions: Predictions, template: CharacterTemplate) -> Looks:
         name: slice(first + part.start, first + part.stop)
         for name, part in template.slices().items()
     }
-    return Looks(
+    return Likeness(
         frames=tuple(predictions.frames.tolist()),
         parts={name: _main_differences(tokens[:, part]) for name, part in where.items()},
     )
@@ -93,23 +93,23 @@ def _main_differences(tokens: FloatArray) -> FloatArray:
     return kept
 
 
-def write_looks(path: Path, looks: Looks) -> None:
-    """Write ``looks.npz``, whole or not at all."""
+def write_likeness(path: Path, likeness: Likeness) -> None:
+    """Write ``likeness.npz``, whole or not at all."""
     stream = io.BytesIO()
-    values = np.zeros((len(looks.parts), len(looks.frames), KEPT), np.float16)
-    for i, look in enumerate(looks.parts.values()):
+    values = np.zeros((len(likeness.parts), len(likeness.frames), KEPT), np.float16)
+    for i, look in enumerate(likeness.parts.values()):
         values[i] = look
     np.savez(
         stream,
-        frames=np.array(looks.frames, np.int64),
-        parts=np.array(list(looks.parts), np.str_),
-        looks=values,
+        frames=np.array(likeness.frames, np.int64),
+        parts=np.array(list(likeness.parts), np.str_),
+        likeness=values,
     )
     write_file(path, stream.getvalue())
 
 
-def read_looks(path: Path) -> Looks:
-    """Read ``looks.npz``; ``UNKNOWN`` where there is none.
+def read_likeness(path: Path) -> Likeness:
+    """Read ``likeness.npz``; ``UNKNOWN`` where there is none.
 
     Raises:
         SidecarError: it is damaged.
@@ -118,7 +118,7 @@ def read_looks(path: Path) -> Looks:
         return UNKNOWN
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            frames, names, values = data["frames"], data["parts"], data["looks"]
+            frames, names, values = data["frames"], data["parts"], data["likeness"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise SidecarError(
             f"{path}: what the model saw of the shot cannot be read: {error}; run inference again"
@@ -126,10 +126,12 @@ def read_looks(path: Path) -> Looks:
     wanted = (len(names), len(frames), KEPT)
     if values.shape != wanted or not np.isfinite(values).all():
         raise SidecarError(
-            f"{path}: wanted finite looks of shape {wanted}, got {values.shape}; run inference "
+            f"{path}: wanted finite values of shape {wanted}, got {values.shape}; run inference "
             "again"
         )
-    return Looks(
+    return Likeness(
         frames=tuple(frames.tolist()),
-        parts={str(name): look.astype(np.float64) for name, look in zip(names, values, strict=True)},
+        parts={
+            str(name): look.astype(np.float64) for name, look in zip(names, values, strict=True)
+        },
     )
