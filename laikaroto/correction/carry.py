@@ -37,7 +37,7 @@ CUT = 6.0
 #: Difference of forms at which errors are alike by exp(-1/2), in usual errors.
 REACH = 1.5
 #: Frames apart at which what errors share for a while only is alike by exp(-1/2).
-FADE = 6.0
+FADE = 4.0
 #: Share of an error's square that stays the same however many frames lie between like pictures.
 LASTING = 0.4
 #: Squared distance in likeness at which errors are alike by exp(-1).
@@ -46,6 +46,8 @@ UNLIKE = 0.2
 LEAST_SEEN = 3
 #: Share of an error's square that belongs to the frame alone.
 OWN = 0.05
+#: The expected errors count as this many corrections when the artist's are set against them.
+TRUST = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,10 +57,12 @@ class Carried:
     Attributes:
         offset: (Q, N, 6) to add to the drawings, plate px; zero where nothing travels.
         told: (Q,) 0-1: how much of the error's square is explained; 0: nothing travels there.
+        surprise: (Q,) how much larger corrections of such poses were than expected; 1: as large.
     """
 
     offset: FloatArray
     told: FloatArray
+    surprise: FloatArray
 
 
 def carry(
@@ -80,7 +84,8 @@ def carry(
     known = sorted(pose for pose in corrected if np.isfinite(drawn[pose]).all())
     count = len(motion.poses)
     if not known:
-        return Carried(offset=np.zeros((count, *drawn.shape[1:])), told=np.zeros(count))
+        nothing = np.zeros((count, *drawn.shape[1:]))
+        return Carried(offset=nothing, told=np.zeros(count), surprise=np.ones(count))
     turns = np.stack([motion.turns(pose) for pose in known])
     form = motion.form(part)
     gap = np.stack([_turned(t, form[c]) - form for t, c in zip(turns, known, strict=True)])
@@ -92,12 +97,28 @@ def carry(
     moved = np.stack([_turned(t, o) for t, o in zip(turns, offsets, strict=True)])
     seen = np.broadcast_to(motion.seen[known][:, where, None], (*offsets.shape[:2], 2))
     habit = _habit(like[:, known], same[:, known], moved[:, known, :, :2], seen, error_px)
-    weights, told = _weigh(like * (habit + (1.0 - habit) * same), known)
+    alike = like * (habit + (1.0 - habit) * same)
+    weights, told = _weigh(alike, known)
+    away = np.array([_across(drawn[c], corrected[c]) for c in known]) / error_px
     total = np.einsum("cq,cqnk->qnk", weights, moved)
     total[told == 0] = 0.0
     for row, pose in enumerate(known):
         total[pose] = offsets[row]
-    return Carried(offset=np.nan_to_num(total), told=told)
+    return Carried(
+        offset=np.nan_to_num(total),
+        told=told,
+        surprise=np.sqrt((TRUST + away**2 @ alike) / (TRUST + alike.sum(axis=0))),
+    )
+
+
+def _across(drawn: FloatArray, right: FloatArray) -> float:
+    """Mean distance of control points across the curve, px: expected errors are meant so."""
+    offset = right[:, :2] - drawn[:, :2]
+    if len(right) < 2:
+        return float(np.linalg.norm(offset, axis=-1).mean())
+    along = np.gradient(right[:, :2], axis=0)
+    length = np.maximum(np.linalg.norm(along, axis=-1), 1e-9)
+    return float((np.abs(offset[:, 0] * along[:, 1] - offset[:, 1] * along[:, 0]) / length).mean())
 
 
 def _apart(gap: FloatArray, seen: NDArray[np.bool_]) -> FloatArray:
