@@ -124,8 +124,8 @@ def test_the_same_part_worn_again_follows_and_a_swapped_one_never_does(truth: Ro
         entry = found.shapes[NAME].frames[frame]
         away = np.abs(entry.points[:, :2] - right[:, :2]).max()
         if part == "low":
-            # of 1.5 px: near in time all but all of it, later what lasts
-            assert away < (0.35 if frame <= 1004 else 0.6), frame
+            # of 1.5 px: near in time all but all of it follows, later the half that lasts
+            assert away < (0.35 if frame <= 1004 else 0.8), frame
             assert entry.source == ("artist" if frame == 1002 else "propagated")
             assert entry.expected_error_px is not None and entry.expected_error_px < 0.8
         else:
