@@ -19,6 +19,7 @@ from laikaroto.config import ReviewConfig
 from laikaroto.coords import FloatArray
 from laikaroto.correction.carry import Carried, carry
 from laikaroto.correction.head import HeadMotion, head_motion
+from laikaroto.correction.likeness import UNKNOWN, Likeness
 from laikaroto.correction.log import Log
 from laikaroto.correction.records import ShapeEntry, TrackEntry
 from laikaroto.correction.standing import Standing, stand
@@ -32,8 +33,6 @@ from laikaroto.tracking.solve import confidence_of
 _LEAST_TOLD = 0.02
 #: Expected error of a drawing that repeats an artist's in a hold, of its own.
 _HELD = 0.1
-#: The expected errors count as this many corrections when the artist's are set against them.
-_TRUST = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,16 +42,18 @@ class _Shot:
     raw: Roto
     standing: Standing
     motion: HeadMotion
+    likeness: Likeness
     limit_px: float
 
 
-def correct(raw: Roto, log: Log, review: ReviewConfig) -> Roto:
+def correct(raw: Roto, log: Log, review: ReviewConfig, likeness: Likeness = UNKNOWN) -> Roto:
     """Apply what holds of a corrections file.
 
     Args:
         raw: as the model drew it, before any correction.
         log: of the shot.
         review: when a frame is to be looked at.
+        likeness: what the model saw of each frame.
 
     Returns:
         The corrected roto; ``raw`` itself where nothing holds.
@@ -69,6 +70,7 @@ def correct(raw: Roto, log: Log, review: ReviewConfig) -> Roto:
         raw=raw,
         standing=standing,
         motion=head_motion(raw),
+        likeness=likeness,
         limit_px=error_limit(review, raw.plate.width),
     )
     shapes = {name: _shape(shot, name) for name in raw.shapes}
@@ -157,7 +159,7 @@ def _shape(shot: _Shot, name: str) -> Shape:
 def _carried_shape(
     shot: _Shot, name: str, frames: Mapping[int, ShapeFrame], drawn: Mapping[int, FloatArray]
 ) -> dict[int, ShapeFrame]:
-    carried, surprise = _carry(shot, name, drawn)
+    carried = _carry(shot, name, drawn)
     usual = float(shot.motion.error_px[shot.motion.parts[name]].mean())
     found = dict(frames)
     for frame, entry in frames.items():
@@ -170,40 +172,21 @@ def _carried_shape(
             found[frame] = _guess(entry, drawn[nearest], _HELD * usual, shot.limit_px)
         elif (told := float(carried.told[pose])) >= _LEAST_TOLD:
             before = entry.expected_error_px if entry.expected_error_px is not None else usual
-            error = max(before * np.sqrt(1.0 - told) * surprise, _HELD * usual)
+            left = np.sqrt(1.0 - told) * float(carried.surprise[pose])
+            error = max(before * left, _HELD * usual)
             points = np.round(entry.points + carried.offset[pose], 3)
             found[frame] = _guess(entry, points, error, shot.limit_px)
     return found
 
 
-def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> tuple[Carried, float]:
-    """Where a part's corrections go, and how much larger they were than expected (1: as large)."""
-    motion = shot.motion
+def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> Carried:
+    """Where a part's corrections go."""
     corrected: dict[int, FloatArray] = {}
     for frame in sorted(said):
-        pose = motion.pose_of.get(frame)
+        pose = shot.motion.pose_of.get(frame)
         if pose is not None:
             corrected.setdefault(pose, said[frame])
-    carried = carry(motion, name, corrected)
-    where = motion.parts[name]
-    usual = float(motion.error_px[where].mean())
-    away = []
-    for pose, points in corrected.items():
-        drawn_there = motion.values[pose, where]
-        if np.isfinite(drawn_there).all():
-            away.append(_across(drawn_there, points) / usual)
-    square = (_TRUST + float(np.sum(np.square(away)))) / (_TRUST + len(away))
-    return carried, float(np.sqrt(square))
-
-
-def _across(drawn: FloatArray, right: FloatArray) -> float:
-    """Mean distance of control points across the curve, px: expected errors are meant so."""
-    offset = right[:, :2] - drawn[:, :2]
-    if len(right) < 2:
-        return float(np.linalg.norm(offset, axis=-1).mean())
-    along = np.gradient(right[:, :2], axis=0)
-    length = np.maximum(np.linalg.norm(along, axis=-1), 1e-9)
-    return float((np.abs(offset[:, 0] * along[:, 1] - offset[:, 1] * along[:, 0]) / length).mean())
+    return carry(shot.motion, name, corrected, shot.likeness)
 
 
 def _nearest(
@@ -309,7 +292,7 @@ def _track(shot: _Shot, name: str) -> Mapping[int, TrackFrame]:
         f: np.array([[*e.xy, 0.0, 0.0, 0.0, 0.0]]) for f, e in said.items() if e.xy is not None
     }
     if drawn:
-        carried, _ = _carry(shot, name, drawn)
+        carried = _carry(shot, name, drawn)
         for frame, point in raw.items():
             pose = shot.motion.pose_of.get(frame)
             if frame in drawn:

@@ -48,6 +48,8 @@ Reader = Callable[[Sequence[int]], Iterator[tuple[int, Image]]]
 #: What the networks of a package give.
 FINDER_OUTPUTS = frozenset({"centre", "side", "found"})
 DRAWER_OUTPUTS = frozenset({"points", "tangents", "visible", "error"})
+#: Models trained before corrections travelled by likeness do not give it.
+TOKENS = "tokens"
 
 #: Plates under way, log-encoded: at most so many, and not more than this memory, but two.
 _MOST_FRAMES = 16
@@ -68,6 +70,7 @@ class _Drawing:
     visible: FloatArray
     error_px: FloatArray
     apart_px: FloatArray
+    tokens: FloatArray
     box: Box
     found: float
     motion: Motion
@@ -106,8 +109,9 @@ class Engine:
             package, "finder", package.info.finder_size, outputs=FINDER_OUTPUTS, threads=count
         )
         self._drawer = Network(
-            package, "drawer", (crop, crop), outputs=DRAWER_OUTPUTS, threads=count
-        )
+            package, "drawer", (crop, crop), outputs=DRAWER_OUTPUTS, optional=frozenset({TOKENS}),
+            threads=count,
+        )  # fmt: skip
         found = tuple(self._drawer.compiled.output("points").shape)
         if found != (1, package.template.point_count, 2):
             raise ModelError(
@@ -218,11 +222,18 @@ class Engine:
             for look, out, matrix in zip(self.looks, outs, matrices, strict=True)
         ]
         mean, apart = merge(seen, self.package.template)
+        # of the picture as it is alone: tokens of a mirrored one are not comparable with them
+        tokens = [
+            out.get(TOKENS, np.zeros((len(mean.values), 0), np.float32))
+            for look, out in zip(self.looks, outs, strict=True)
+            if not look.mirrored
+        ]
         return _Drawing(
             values=mean.values,
             visible=mean.visible,
             error_px=mean.error_px,
             apart_px=apart,
+            tokens=np.mean(tokens, axis=0, dtype=np.float64),
             box=box_around(mean.values[:, :2]),
             found=found,
             motion=NO_MOTION_KNOWN,
@@ -290,6 +301,7 @@ def _pack(drawings: Sequence[_Drawing], frames: Sequence[int]) -> Predictions:
         visible=np.stack([d.visible for d in drawings]),
         error_px=np.stack([d.error_px for d in drawings]),
         apart_px=np.stack([d.apart_px for d in drawings]),
+        tokens=np.stack([d.tokens for d in drawings]).astype(np.float16),
         box=np.array([[d.box.x, d.box.y, d.box.side] for d in drawings]),
         found=np.array([d.found for d in drawings]),
         moved=np.array([astuple(d.motion) for d in drawings]),

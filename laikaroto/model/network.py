@@ -42,6 +42,7 @@ class Network:
         size: tuple[int, int],
         *,
         outputs: frozenset[str],
+        optional: frozenset[str] = frozenset(),
         threads: int,
     ) -> None:
         """Compile one of a package's networks for pictures of one size.
@@ -51,6 +52,7 @@ class Network:
             name: ``finder`` or ``drawer``.
             size: width and height of its pictures, px.
             outputs: names of the outputs it must have.
+            optional: names of outputs that are given where it has them.
             threads: processor threads to use.
 
         Raises:
@@ -76,7 +78,8 @@ class Network:
                 f"{path}: has no output {', '.join(missing)}; it has "
                 f"{', '.join(sorted(there)) or 'none'}; train again"
             )
-        self._outputs = {name: there[name] for name in sorted(outputs)}
+        given = outputs | (optional & there.keys())
+        self._outputs = {name: there[name] for name in sorted(given)}
 
     def run(self, pictures: Sequence[Image]) -> list[Outputs]:
         """Outputs of each picture (h, w, 3) float32, in order; all at once if requests are idle.

@@ -28,7 +28,9 @@ class Predictions:
     visible (F, P) probability; error_px (F, P) expected error; apart_px (F, P) how far the
     looks lie apart (``looks.merge``); box (F, 3) head centre and side; found (F,) 0-1, how
     sure the finder is; moved (F, 3) how the head's picture moved since the frame before:
-    across, down, and locally at most (``plate.motion``); infinite where that is not known.
+    across, down, and locally at most (``plate.motion``); infinite where that is not known;
+    tokens (F, P, W) float16, what the drawer knew of each point when it drew it: pictures that
+    look alike to it have like tokens; W is 0 for models that do not give them.
     """
 
     frames: NDArray[np.int64]
@@ -39,6 +41,7 @@ class Predictions:
     box: FloatArray
     found: FloatArray
     moved: FloatArray
+    tokens: NDArray[np.float16]
 
     def pick(self, frames: Sequence[int]) -> Predictions:
         """These frames, in this order; of a frame that is there twice, the first.

@@ -79,4 +79,5 @@ def merge_holds(predictions: Predictions, poses: NDArray[np.int64]) -> Predictio
         box=predictions.box[starts],
         found=np.maximum.reduceat(predictions.found, starts),
         moved=predictions.moved[starts],
+        tokens=mean(predictions.tokens.astype(np.float64)).astype(np.float16),
     )

@@ -13,7 +13,7 @@ from laikaroto.model.convert import write_ir
 from laikaroto.training.network import Drawer, Finder
 
 FINDER_OUTPUTS = ("centre", "side", "found")
-DRAWER_OUTPUTS = ("points", "tangents", "visible", "error")
+DRAWER_OUTPUTS = ("points", "tangents", "visible", "error", "tokens")
 
 
 class ExportedFinder(nn.Module):
@@ -46,19 +46,23 @@ class ExportedFinder(nn.Module):
 
 
 class ExportedDrawer(nn.Module):
-    """The drawer in crop px: points (N, P, 2), tangents (N, C, 4), visible, error (N, P)."""
+    """The drawer in crop px: points (N, P, 2), tangents (N, C, 4), visible, error (N, P).
+
+    Its fifth output, tokens (N, P, WIDTH), tells pictures apart: corrections travel by it.
+    """
 
     def __init__(self, drawer: Drawer, error_scale: float) -> None:
         super().__init__()
         self.drawer = drawer
         self.unit = drawer.size / 256.0 * error_scale
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Draw (N, 3, S, S) log-encoded crops."""
         drawn = self.drawer(image)
         size = float(self.drawer.size)
         error = torch.exp(drawn.log_error) * self.unit
-        return drawn.xy[-1] * size, drawn.tangents * size, torch.sigmoid(drawn.visible), error
+        visible = torch.sigmoid(drawn.visible)
+        return drawn.xy[-1] * size, drawn.tangents * size, visible, error, drawn.tokens
 
 
 def export_networks(

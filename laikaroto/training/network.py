@@ -36,7 +36,8 @@ class Drawing(NamedTuple):
 
     xy (R, N, P, 2) for each round R of refinement, round 0 being the start: of the B heat maps
     first, then of further starts of the same crops; tangents (N, C, 4); visible logits (N, P);
-    log_error (N, P), log of px of a crop of 256; heat (B, P, H, W) logits.
+    log_error (N, P), log of px of a crop of 256; heat (B, P, H, W) logits; tokens
+    (N, P, WIDTH) what each point knows after the last round.
     """
 
     xy: Tensor
@@ -44,6 +45,7 @@ class Drawing(NamedTuple):
     visible: Tensor
     log_error: Tensor
     heat: Tensor
+    tokens: Tensor
 
 
 def _conv(inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -174,6 +176,7 @@ class Drawer(nn.Module):
             self.visible(judged).squeeze(-1).float(),
             self.log_error(self.judged(tokens.detach())).squeeze(-1).float(),
             heat,
+            judged,
         )
 
     def _bend(self, tokens: Tensor, pose: Pose) -> Tensor:

@@ -89,6 +89,7 @@ def refine_held_out(
         box=np.ones((count, 3)),
         found=np.ones(count),
         moved=np.full((count, 3), np.inf),
+        tokens=np.zeros((*held_out.values.shape[:2], 0), np.float16),
     )
     return replace(held_out, values=prior.apply(predictions, template).values)
 

@@ -1,7 +1,8 @@
 """A new version of a shot from what artists corrected: no network, seconds.
 
 The start is always what the model drew (``solved.json`` of the newest version, or its
-roto.json where nobody had corrected anything); all corrections that hold are applied to it.
+roto.json where nobody had corrected anything) and what it saw (``likeness.npz``); all corrections
+that hold are applied to it.
 Mattes are drawn anew only where a shape changed.
 """
 
@@ -21,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from laikaroto.correction.apply import correct
+from laikaroto.correction.likeness import LIKENESS, Likeness, read_likeness
 from laikaroto.correction.log import read_log
 from laikaroto.correction.standing import stand
 from laikaroto.errors import CorrectionError, SidecarError, write_failure
@@ -59,13 +61,13 @@ def refuse_locked_shot(show: Show, *, shot: str, character: str) -> None:
         )
 
 
-def with_new_corrections(show: Show, solved: Roto, drawn: Roto) -> Roto:
+def with_new_corrections(show: Show, solved: Roto, drawn: Roto, likeness: Likeness) -> Roto:
     """``drawn``, or the same with the corrections that came in since it was made."""
     log = read_log(show.corrections_file(drawn.shot, drawn.character))
     seen = drawn.provenance.get("corrections_file", {})
     if log.digest == seen.get("sha256", ""):
         return drawn
-    return correct(solved, log, show.character(drawn.character).review)
+    return correct(solved, log, show.character(drawn.character).review, likeness)
 
 
 @contextmanager
@@ -109,14 +111,17 @@ def publish_corrections(show: Show, *, shot: str, character: str, report: Report
         report(0.05, f"reading {version}")
         published, solved = read_roto(newest / "roto.json"), read_solved(newest)
         log = read_log(show.corrections_file(shot, character))
-        report(0.1, "carrying corrections to other frames")
-        roto = correct(solved, log, show.character(character).review)
+        likeness = read_likeness(newest / LIKENESS)
+        by = "" if likeness.frames else f", by time alone: {version} has no {LIKENESS}"
+        report(0.1, f"carrying corrections to other frames{by}")
+        roto = correct(solved, log, show.character(character).review, likeness)
         if roto_bytes(replace(roto, version=version)) == roto_bytes(published):
             report(1.0, f"{version} holds all of it already")
             return None
         with building(parent) as build:
             report(0.2, "mattes")
             _take_mattes(newest, build)
+            take_likeness(newest, build)
             redraw_mattes(show, build / "matte", published, roto)
             token, former = secrets.token_hex(16), _report(newest)
 
@@ -189,6 +194,16 @@ def write_matte_layer(
         pixel_aspect=roto.plate.pixel_aspect,
         frame=frame,
     )
+
+
+def take_likeness(source: Path, build: Path) -> None:
+    """Copy what the model saw of a shot from one folder to another, if it is known."""
+    if not (source / LIKENESS).is_file():
+        return
+    try:
+        shutil.copyfile(source / LIKENESS, build / LIKENESS)
+    except OSError as error:
+        raise write_failure(build / LIKENESS, error) from error
 
 
 def _take_mattes(newest: Path, build: Path) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from laikaroto import __version__
 from laikaroto.character.template import template_digest
 from laikaroto.correction.apply import correct
+from laikaroto.correction.likeness import likeness_of, read_likeness, write_likeness
 from laikaroto.correction.log import read_log
 from laikaroto.errors import LaikarotoError, ModelError, write_failure
 from laikaroto.frames import format_frames
@@ -39,6 +40,7 @@ from laikaroto.worker.corrected import (
     publishing,
     redraw_mattes,
     refuse_locked_shot,
+    take_likeness,
     with_new_corrections,
     write_matte_layer,
 )
@@ -202,6 +204,7 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
     job = folder.read_job(shot=shot, character=character)
     sweep(run, folder.roto.name)
     sweep(run, folder.solved.name)
+    sweep(run, folder.likeness.name)
     package = _package(show, job)
     report(0.1, "reading predictions")
     predictions = _gather(folder, job)
@@ -217,10 +220,12 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
         calibration=package.info.calibration,
     )
     write_roto(folder.solved, solved)
+    write_likeness(folder.likeness, likeness_of(predictions, package.template))
     report(0.8, "applying corrections")
     log = read_log(show.corrections_file(shot, character))
-    # from the file, as later versions will: they differ in the rounding
-    roto = correct(read_roto(folder.solved), log, show.character(character).review)
+    # from the files, as later versions will: they differ in the rounding
+    review, likeness = show.character(character).review, read_likeness(folder.likeness)
+    roto = correct(read_roto(folder.solved), log, review, likeness)
     report(0.9, "writing roto.json")
     write_roto(folder.roto, roto)
     flagged = sum(note.flagged for note in roto.frames.values())
@@ -289,8 +294,9 @@ def publish(
     sweep(folder.mattes)
     with publishing(parent), building(parent) as build:
         _copy_mattes(folder, build, job, list(layers), report)
+        take_likeness(run, build)
         solved = read_roto(folder.solved)
-        roto = with_new_corrections(show, solved, drawn)
+        roto = with_new_corrections(show, solved, drawn, read_likeness(folder.likeness))
         redraw_mattes(show, build / "matte", drawn, roto)
 
         def stamp(version: str, target: Path) -> None:

@@ -4,6 +4,7 @@ shot.json                what ``check`` found and decided; all later tasks agree
 needless.json            in its place: why there is nothing to do, so that later tasks end at once
 predict/<a>-<b>.npz      predictions of a chunk of frames
 solved.json              the settled shot as the model drew it; only where artists corrected it
+likeness.npz             what the model saw of each frame, for corrections to travel by
 roto.json                the settled shot
 matte/<layer>.<f>.exr    mattes
 published.json           the version it became
@@ -20,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.config import describe_faults
+from laikaroto.correction.likeness import LIKENESS
 from laikaroto.errors import LaikarotoError, SidecarError, UsageError
 from laikaroto.frames import format_frames
 from laikaroto.shapes.records import PlateInfo
@@ -112,6 +114,11 @@ class JobFolder:
         return self.root / "solved.json"
 
     @property
+    def likeness(self) -> Path:
+        """What the model saw of each frame."""
+        return self.root / LIKENESS
+
+    @property
     def mattes(self) -> Path:
         """Folder of mattes."""
         return self.root / "matte"
@@ -161,7 +168,7 @@ class JobFolder:
             self.needless.unlink(missing_ok=True)
             return
         sweep(self.root)
-        for stale in (self.needless, self.published, self.roto, self.solved):
+        for stale in (self.needless, self.published, self.roto, self.solved, self.likeness):
             stale.unlink(missing_ok=True)
         for folder in (self.predictions, self.mattes):
             shutil.rmtree(folder, ignore_errors=True)

@@ -57,6 +57,8 @@ def test_predictions_have_the_templates_form(engine: Engine, plates: dict[int, I
     assert np.abs(found.values[:, len(template.tracks) :, 2:]).min(axis=(0, 1)).max() > 0
     assert ((found.visible >= 0) & (found.visible <= 1)).all()
     assert (found.error_px > 0).all()
+    assert found.tokens.shape[:2] == (4, count) and np.isfinite(found.tokens).all()
+    assert np.ptp(found.tokens, axis=0).max() > 0  # no frame is quite like another
     assert ((found.found >= 0) & (found.found <= 1)).all()
     assert said == [0.25, 0.5, 0.75, 1.0]
 

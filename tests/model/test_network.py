@@ -76,6 +76,18 @@ def test_a_network_without_an_output_is_refused(tiny_models: Path) -> None:
         Network(package, "finder", FINDER_SIZE, outputs=OUTPUTS | {"points"}, threads=1)
 
 
+def test_an_optional_output_is_given_where_it_is_there(
+    tiny_models: Path, pictures: list[np.ndarray]
+) -> None:
+    package = load_package(tiny_models / "v001")
+    for optional, given in ((OUTPUTS, OUTPUTS), (frozenset({"tokens"}), {"centre"})):
+        network = Network(
+            package, "finder", FINDER_SIZE, outputs=frozenset({"centre"}), optional=optional,
+            threads=1,
+        )  # fmt: skip
+        assert network.run(pictures[:1])[0].keys() == given
+
+
 def test_it_computes_in_float32_whatever_the_processor_prefers(finder: Network) -> None:
     assert str(finder.compiled.get_property("INFERENCE_PRECISION_HINT")) == "<Type: 'float32'>"
 

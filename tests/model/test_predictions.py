@@ -20,7 +20,7 @@ def some(frames: list[int]) -> Predictions:
         visible=np.full((count, 2), 0.5), error_px=np.ones((count, 2)),
         apart_px=np.ones((count, 2)),
         box=np.full((count, 3), float(frames[0])), found=np.ones(count),
-        moved=np.full((count, 3), np.inf),
+        moved=np.full((count, 3), np.inf), tokens=np.full((count, 2, 3), 0.5, np.float16),
     )  # fmt: skip
 
 

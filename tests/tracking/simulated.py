@@ -32,6 +32,7 @@ def perfect(roto: Roto, template: CharacterTemplate) -> Predictions:
         error_px=np.full(shape, 0.1), apart_px=np.full(shape, 0.1),
         box=np.array([[b.x, b.y, b.side] for b in boxes]),
         found=np.full(len(frames), 0.95), moved=np.full((len(frames), 3), np.inf),
+        tokens=np.zeros((*shape, 0), np.float16),
     )  # fmt: skip
 
 
@@ -55,4 +56,5 @@ def noisy(predictions: Predictions, template: CharacterTemplate, *, seed: int) -
         frames=predictions.frames, values=values, visible=predictions.visible, error_px=error,
         apart_px=error,
         box=predictions.box, found=predictions.found, moved=predictions.moved,
+        tokens=predictions.tokens,
     )  # fmt: skip

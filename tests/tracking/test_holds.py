@@ -19,7 +19,7 @@ def predictions(moved: list[tuple[float, float, float]], *, jump: int | None = N
         frames=np.arange(1001, 1001 + count), values=values, visible=np.ones((count, 5)),
         error_px=np.ones((count, 5)), apart_px=np.ones((count, 5)),
         box=np.full((count, 3), 50.0), found=np.ones(count),
-        moved=np.array(moved),
+        moved=np.array(moved), tokens=np.zeros((count, 5, 0), np.float16),
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def heads(trained: Trained) -> list[np.ndarray]:
 def test_points_do_not_move(trained: Trained, drawn: list[np.ndarray]) -> None:
     with torch.no_grad():
         wanted = ExportedDrawer(trained.drawer.eval(), SCALE).eval()(trained.crops)
-    points, tangents, visible, error = (value.numpy() for value in wanted)
+    points, tangents, visible, error, tokens = (value.numpy() for value in wanted)
     assert np.ptp(points[..., 0]) > 5 and np.ptp(tangents) > 1  # there is something to move
     shift = np.hypot(*np.moveaxis(drawn[0] - points, -1, 0))
     assert shift.shape == (4, trained.template.point_count)
@@ -115,6 +115,7 @@ def test_points_do_not_move(trained: Trained, drawn: list[np.ndarray]) -> None:
     assert np.abs(drawn[1] - tangents).mean() < 0.02
     assert np.abs(drawn[2] - visible).max() < 0.01
     np.testing.assert_allclose(drawn[3], error, rtol=0.01)
+    assert np.ptp(tokens) > 0.1 and np.abs(drawn[4] - tokens).mean() < 0.01 * np.ptp(tokens)
 
 
 def test_the_head_does_not_move(trained: Trained, heads: list[np.ndarray]) -> None:

@@ -57,6 +57,7 @@ def drawn(targets: Targets, shift: Tensor | float = 0.0) -> Drawing:
         40 * targets.visible - 20,
         torch.full((1, 9), -5.0),
         torch.zeros(1, 9, 16, 16),
+        torch.zeros(1, 9, 4),
     )
 
 
@@ -146,6 +147,7 @@ def test_templates_of_tracks_or_shapes_alone(kind: str) -> None:
     good = Drawing(
         torch.stack([targets.xy] * 3), tangents, 40 * targets.visible - 20,
         torch.full_like(targets.visible, -5.0), torch.zeros(1, targets.xy.shape[1], 8, 8),
+        torch.zeros(1, targets.xy.shape[1], 4),
     )  # fmt: skip
     bad = good._replace(xy=good.xy + 0.02)
     assert float(drawing_loss(bad, targets, index)[0]) > float(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from laikaroto.correction.holding import hold, parse_scope
+from laikaroto.correction.likeness import read_likeness
 from laikaroto.correction.log import append
 from laikaroto.correction.records import ShapeEntry
 from laikaroto.errors import CorrectionError
@@ -77,6 +78,10 @@ def test_jobs_keep_corrections_and_say_which(show: Show, tmp_path: Path) -> None
     # the same model and records: the job and the command make the same shapes and mattes
     one, other = ((f / "roto.json").read_bytes().split(b'"tracks"')[1] for f in (two, three))
     assert one == other
+    # what the model saw goes with every version
+    saw = [(folder(show, f"v00{n}") / "likeness.npz").read_bytes() for n in (1, 2, 3)]
+    assert saw[0] == saw[1] == saw[2]
+    assert "mouth" in read_likeness(two / "likeness.npz").parts
     assert (two / "matte" / "mouth.1002.exr").read_bytes() == (
         three / "matte" / "mouth.1002.exr"
     ).read_bytes()
