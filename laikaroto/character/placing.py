@@ -24,8 +24,10 @@ _SPARED = 2
 #: A proposal this many times over the tolerance by its own estimate is not worth a fit, and one
 #: whose fit is this many times over not worth moving points.
 _HOPELESS, _FAR_OFF = 6.0, 10.0
-_MOVES = 40  # tried for one number of points, at most, …
-_MOVES_ASKED = 200  # … where this number was asked for
+#: Moves tried for one number of points, at most: while the fewest are looked for, and where this
+#: number was asked for; with ten frames, of more frames in proportion fewer, as each costs more.
+_MOVES, _MOVES_ASKED = 40, 200
+_MOVES_FRAMES = 10
 _STEPS = (4, 2, 1)  # stations a point is moved by
 _ROUNDS = 3  # frames that were not looked at join in after each
 
@@ -70,14 +72,14 @@ def place_points(
         stations = _Search(matches, corners, tolerance_px).fewest()[0]
         return Placed(stations=stations, corners=corners)
     search = _Search(matches, fewer, tolerance_px)
-    found = search.of(count, moves=_MOVES_ASKED)
+    found = search.of(count, moves=_MOVES_ASKED, asked=True)
     if found is None:
         raise ValueError(f"{count} points cannot hold {int(fewer.sum())} corners")
     if found[1] <= tolerance_px:
         return Placed(stations=found[0], corners=fewer)
     if fewer is not corners:
         search = _Search(matches, corners, tolerance_px)
-    more, reached = search.fewest(more_than=count)
+    more, reached = search.fewest(more_than=count, moves=0)
     enough = len(more) if reached <= tolerance_px else None
     return Placed(stations=found[0], corners=fewer, enough=(enough,))
 
@@ -101,11 +103,13 @@ class _Search:
         self.choices = Choices.of(contours, along, self.corners)
         self.looked = [int(f) for f in self.choices.frames]
 
-    def fewest(self, *, more_than: int = 0) -> tuple[NDArray[np.int64], float]:
+    def fewest(
+        self, *, more_than: int = 0, moves: int = _MOVES
+    ) -> tuple[NDArray[np.int64], float]:
         """The smallest set that reaches the tolerance, or the best of all; and its worst px."""
         best: tuple[NDArray[np.int64], float] | None = None
         for count in range(max(self.choices.least, more_than + 1), MOST_POINTS + 1):
-            found = self.of(count, moves=_MOVES)
+            found = self.of(count, moves=moves)
             if found is not None and (best is None or found[1] < best[1]):
                 best = found
             if best is not None and best[1] <= self.tolerance_px:
@@ -114,13 +118,15 @@ class _Search:
             return np.flatnonzero(self.corners), np.inf
         return best
 
-    def of(self, count: int, *, moves: int) -> tuple[NDArray[np.int64], float] | None:
+    def of(
+        self, count: int, *, moves: int, asked: bool = False
+    ) -> tuple[NDArray[np.int64], float] | None:
         """The best set of so many stations that is found, and how far off its worst frame is."""
         proposed = self.choices.best(count)
         if proposed is None:
             return None
         stations, estimate = proposed
-        asked = moves == _MOVES_ASKED
+        moves = moves * _MOVES_FRAMES // max(_MOVES_FRAMES, len(self.matches))
         if estimate > _HOPELESS * self.tolerance_px and not asked:
             return stations, estimate
         worst = self._worst(stations, self.looked)

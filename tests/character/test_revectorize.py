@@ -316,7 +316,7 @@ def test_points_that_a_shape_has_too_few_of_are_placed_where_they_reach_furthest
     less = place_points(matches, smooth, count=number - 2, tolerance_px=0.5, corner_share=0.6)
     assert len(less.stations) == number - 2
     assert less.enough is not None and less.enough[0] is not None
-    assert number - 2 < less.enough[0] <= number
+    assert number - 2 < less.enough[0] <= number + 2  # told without trying as hard
     proposed = Choices.of(frames, np.stack(along), smooth[0]).best(number - 2)
     assert proposed is not None and reach(less.stations) <= reach(proposed[0])
 
