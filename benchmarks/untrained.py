@@ -25,7 +25,7 @@ def write_untrained(models: Path, *, truth: Path, crop_px: int, header: PlateHea
     """
     import torch
 
-    from laikaroto.training.dataset import finder_size
+    from laikaroto.training.examples import finder_size
     from laikaroto.training.export import export_networks
     from laikaroto.training.network import Drawer, Finder
 

@@ -7,7 +7,6 @@ in line with it, as often as one likes; what tasks did is read from their record
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -15,7 +14,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -32,10 +31,10 @@ from laikaroto.farm.ending import (
 )
 from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState, Total
 from laikaroto.farm.judging import Upstream, judge_job
+from laikaroto.farm.keys import jobs_of_keys, remember_key
 from laikaroto.farm.logs import find_log, read_log
 from laikaroto.farm.places import job_folder, make_state_folder
 from laikaroto.farm.plan import JobOutline, Planner, Requirements
-from laikaroto.farm.records import read_json, replace_file
 from laikaroto.farm.seen import Seen, stamp_of
 from laikaroto.farm.steering import (
     Steering,
@@ -176,7 +175,7 @@ class RecordedEngine(Engine, Generic[V]):
         if key in active:
             return Submitted(job=active[key], existing=True)
         self._make_job(bundle, plan, flush=flush)
-        replace_file(self._key_file(key), {"job": name}, flush=flush)
+        remember_key(self.state, key, name, flush=flush)
         active[key] = name
         return Submitted(job=name, existing=False)
 
@@ -273,17 +272,9 @@ class RecordedEngine(Engine, Generic[V]):
         for name in names:
             shutil.rmtree(job_folder(self.state, name), ignore_errors=True)
 
-    def _key_file(self, key: str) -> Path:
-        return self.state / "keys" / hashlib.sha256(key.encode()).hexdigest()
-
     def _active_with_keys(self, keys: Sequence[str]) -> dict[str, str]:
         """Names of the active jobs among those that were submitted with these keys."""
-        known: dict[str, str] = {}
-        for key in keys:
-            with suppress(FileNotFoundError):
-                name = str(read_json(self._key_file(key))["job"])
-                if job_folder(self.state, name).is_dir():
-                    known[key] = name
+        known = jobs_of_keys(self.state, keys)
         found = {status.name: status.state for status in self.statuses(list(known.values()))}
         return {
             key: name

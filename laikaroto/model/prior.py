@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
@@ -249,6 +248,8 @@ def _normal_equations(
 
 
 def _moved(placed: Placed, step: FloatArray) -> Placed:
+    from scipy.spatial.transform import Rotation  # slow to load, and --help comes past here
+
     return Placed(
         Rotation.from_rotvec(step[:, :3]).as_matrix() @ placed.turn,
         placed.size * np.exp(np.clip(step[:, 3], -0.5, 0.5)),

@@ -1,29 +1,17 @@
-"""From plates and ground truth to what the training loop eats.
-
-``write_example`` turns a plate and its truth into a small log-encoded file, once;
-``Dataset`` loads those files and makes random batches. Plates can then stay on a slow
-server while a night's training runs.
-"""
+"""Examples in memory, and the random batches that the training loop eats."""
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
-from zipfile import BadZipFile
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import FloatArray
-from laikaroto.errors import TruthError
 from laikaroto.model.crop import (
     WHOLE_DETAIL,
     Box,
@@ -32,16 +20,12 @@ from laikaroto.model.crop import (
     cut_crop,
     cut_view,
     invert,
-    reduce_plate,
-    whole_plate,
 )
 from laikaroto.model.mirror import Mirror
 from laikaroto.model.prior import ShapePrior
-from laikaroto.plate.colour import encode_log
-from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.files import write_file
 from laikaroto.training.absence import background, vary_presence
 from laikaroto.training.augment import Sample, light, vary
+from laikaroto.training.examples import Example
 from laikaroto.training.expression import towards_others
 from laikaroto.training.losses import Targets
 from laikaroto.training.prior import fit_prior
@@ -49,143 +33,11 @@ from laikaroto.training.relief import Relief, find_relief
 from laikaroto.training.views import Head, Image, Rng, random_view
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Example:
-    """One frame to learn from.
-
-    head: reduced log-encoded plate (h, w, 3) float16, ``scale`` reduced px per plate px;
-    whole: small whole plate (fh, fw, 3) float16 and the 2×3 ``matrix`` from its px to the
-    plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
-    in plate px. placed (P,): points that tell where the head is, where that is more than
-    the known ones: of a frame on which an artist corrected a few shapes. mirrored (P, 6):
-    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror.
-    """
-
-    shot: str
-    frame: int
-    head: NDArray[np.float16]
-    scale: float
-    whole: NDArray[np.float16]
-    matrix: FloatArray
-    values: FloatArray
-    visible: NDArray[np.bool_]
-    known: NDArray[np.bool_]
-    placed: NDArray[np.bool_] | None = None
-    mirrored: FloatArray | None = None
-
-    @property
-    def box(self) -> Box:
-        """Where the head is, plate px."""
-        return box_around(self.values[self.known if self.placed is None else self.placed, :2])
-
-
 class RenderedHead(Protocol):
     """A picture of the head without surroundings, as ``training.renders`` reads it."""
 
     def before(self, background: Image) -> Example:
         """The head before a background (H, W, 3), log-encoded; it is enlarged to fit."""
-
-
-def finder_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the finder's picture for plates of this size, px."""
-    if width >= height:
-        return 192, -(-192 * height // width // 32) * 32
-    return -(-192 * width // height // 32) * 32, 192
-
-
-def example_file(folder: Path, shot: str, frame: int) -> Path:
-    """Where ``write_example`` puts a frame."""
-    return folder / f"{shot}.{frame}.npz"
-
-
-def write_example(
-    folder: Path,
-    roto: Roto,
-    frame: int,
-    rgb: NDArray[np.float32],
-    template: CharacterTemplate,
-    *,
-    crop_px: int,
-    finder: tuple[int, int],
-    artist: NDArray[np.bool_] | None = None,
-) -> None:
-    """Prepare one frame: plate (H, W, 3) scene-linear and truth to one small file.
-
-    With ``artist`` (P,) only those points are truth; the others tell where the head is.
-
-    Raises:
-        TruthError: the truth says nothing of this frame, or only one place.
-        TryAgainError: the disk refuses.
-    """
-    values, visible, known = pack(roto, template, frame)
-    if not known.any():
-        raise TruthError(f"shot {roto.shot} frame {frame}: the truth has no point on this frame")
-    if not np.ptp(values[known, :2], axis=0).any():
-        raise TruthError(
-            f"shot {roto.shot} frame {frame}: all points lie at one place, which does not tell how "
-            "large the puppet is; draw at least two points apart"
-        )
-    placed = known
-    if artist is not None:
-        known = known & artist
-    encoded = encode_log(rgb)
-    head, scale = reduce_plate(encoded, box_around(values[placed, :2]), crop_px)
-    whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        head=head.astype(np.float16),
-        scale=scale,
-        whole=whole.astype(np.float16),
-        matrix=matrix,
-        values=values,
-        visible=visible,
-        known=known,
-        placed=placed,
-    )
-    write_file(example_file(folder, roto.shot, frame), stream.getvalue())
-
-
-def read_example(folder: Path, shot: str, frame: int) -> Example:
-    """Read what ``write_example`` wrote.
-
-    Raises:
-        TruthError: the file is missing or damaged.
-    """
-    with _opened(folder, shot, frame) as data:
-        known, placed = data["known"], data["placed"]
-        return Example(
-            shot,
-            frame,
-            data["head"],
-            float(data["scale"]),
-            data["whole"],
-            data["matrix"],
-            data["values"],
-            data["visible"],
-            known,
-            None if np.array_equal(known, placed) else placed,
-        )
-
-
-def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Control points (P, 6) and which are known (P,) of a prepared frame, without its pictures.
-
-    Raises:
-        TruthError: the file is missing or damaged.
-    """
-    with _opened(folder, shot, frame) as data:
-        return data["values"], data["known"]
-
-
-@contextmanager
-def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArray[Any]]]:
-    path = example_file(folder, shot, frame)
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            yield data
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
-        raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
 
 
 #: inexact starts of each training picture, and the noise of a single point of theirs, fractions

@@ -25,8 +25,9 @@ from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.training.calibrate import JudgedFrame, JudgedShape, fit_calibration
-from laikaroto.training.dataset import VIEW_ROOM, Example
+from laikaroto.training.dataset import VIEW_ROOM
 from laikaroto.training.evaluate import Evaluation, evaluate
+from laikaroto.training.examples import Example
 from laikaroto.training.loop import UNSEEN, Course
 from laikaroto.training.network import Drawer
 
@@ -63,6 +64,7 @@ class ViewDrawer:
             box=np.stack([_as_row(box_around(mean.values[:, :2])) for mean, _ in rows]),
             found=np.ones(count),
             moved=np.full((count, 3), np.inf),
+            tokens=np.zeros((count, self.template.point_count, 0), np.float16),
         )
         return predictions if self.prior is None else self.prior.apply(predictions, self.template)
 

@@ -39,7 +39,7 @@ from laikaroto.plate.colour import decode_log, encode_log
 from laikaroto.plate.exr import read_rgb
 from laikaroto.shapes.records import Roto
 from laikaroto.sidecar.files import write_file
-from laikaroto.training.dataset import Example
+from laikaroto.training.examples import Example
 from laikaroto.training.poses import fit_similarity, mean_pose
 
 LEAST_POINTS = 3

@@ -33,7 +33,8 @@ from laikaroto.errors import TruthError, TryAgainError
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.checkpoint import Settings, State, new_state, read_checkpoint
-from laikaroto.training.dataset import Dataset, read_example, read_points
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import read_example, read_points
 from laikaroto.training.loop import Course, Report
 from laikaroto.training.mirror import find_mirror
 from laikaroto.training.processes import ALONE, Peers

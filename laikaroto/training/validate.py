@@ -19,7 +19,8 @@ from laikaroto.model.crop import WHOLE_DETAIL, Box, box_around, crop_matrix, cut
 from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo, Roto
-from laikaroto.training.dataset import Dataset, Example
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import Example
 from laikaroto.training.losses import CurveIndex, Targets, actual_errors
 from laikaroto.training.network import Drawer, Drawing, Finder
 

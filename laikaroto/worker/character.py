@@ -119,7 +119,7 @@ def truth_digest(show: Show, character: str) -> str:
 def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     """Check truth, plates and renders; put small log-encoded pictures into the job's folder."""
     from laikaroto.training.choices import check_choices
-    from laikaroto.training.dataset import finder_size, write_example
+    from laikaroto.training.examples import finder_size, write_example
     from laikaroto.training.renders import find_renders, write_renders
     from laikaroto.training.run import DatasetIndex, write_index, write_mirrored
 

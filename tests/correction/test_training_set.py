@@ -97,7 +97,7 @@ def test_the_digest_changes_with_what_is_learned_from_and_nothing_else(show: Sho
 
 def test_prepare_puts_corrected_frames_beside_the_truth(show: Show, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from laikaroto.training.dataset import read_example
+    from laikaroto.training.examples import read_example
     from laikaroto.training.run import open_course, read_index
     from laikaroto.worker import character as steps
 

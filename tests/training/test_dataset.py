@@ -17,8 +17,8 @@ from laikaroto.model.mirror import Mirror
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
-from laikaroto.training.dataset import (
-    Dataset,
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import (
     Example,
     example_file,
     finder_size,

@@ -20,7 +20,8 @@ from laikaroto.model.convert import write_ir
 from laikaroto.plate.exr import read_rgb
 from laikaroto.sidecar.schema import read_roto
 from laikaroto.training.checkpoint import Settings, new_state
-from laikaroto.training.dataset import Dataset, read_example, write_example
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import read_example, write_example
 from laikaroto.training.export import (
     DRAWER_OUTPUTS,
     FINDER_OUTPUTS,

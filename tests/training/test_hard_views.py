@@ -17,7 +17,8 @@ from laikaroto.model.predictions import Predictions
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.training import loop
 from laikaroto.training.checkpoint import Settings
-from laikaroto.training.dataset import VIEW_ROOM, Example
+from laikaroto.training.dataset import VIEW_ROOM
+from laikaroto.training.examples import Example
 from laikaroto.training.hard_views import ViewDrawer, calibrate, judge_views
 from laikaroto.training.loop import Course, train
 from laikaroto.training.network import Drawing
@@ -150,7 +151,7 @@ def test_judged_as_an_artist_would() -> None:
     predictions = Predictions(
         frames=np.arange(2), values=drawn, visible=np.ones(shape), error_px=np.full(shape, 0.3),
         apart_px=np.full(shape, 0.2), box=np.ones((2, 3)), found=np.ones(2),
-        moved=np.full((2, 3), np.inf),
+        moved=np.full((2, 3), np.inf), tokens=np.zeros((*shape, 0), np.float16),
     )  # fmt: skip
     plate = PlateInfo(width=1280, height=720, first=0, last=1)
     (good, clean), (bad, faulty) = judge_views(views, predictions, FORM, plate)

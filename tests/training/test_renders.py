@@ -17,7 +17,8 @@ from laikaroto.errors import TruthError
 from laikaroto.matte.rasterize import rasterize
 from laikaroto.plate.colour import encode_log
 from laikaroto.training import dataset as dataset_module
-from laikaroto.training.dataset import Dataset, read_example, write_example
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import read_example, write_example
 from laikaroto.training.renders import (
     find_renders,
     read_render,

@@ -10,7 +10,7 @@ import pytest
 from laikaroto.character.template import unpack
 from laikaroto.errors import TruthError
 from laikaroto.shapes.records import PlateInfo
-from laikaroto.training.dataset import read_example, read_points, write_example
+from laikaroto.training.examples import read_example, read_points, write_example
 from laikaroto.training.mirror import find_mirror
 from laikaroto.training.run import MIRRORED, DatasetIndex, load_dataset, write_mirrored
 from tests.training.test_mirror import FACE, faces

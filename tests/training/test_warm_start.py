@@ -7,7 +7,8 @@ import torch
 
 from laikaroto.character.template import CharacterTemplate, ShapeTemplate
 from laikaroto.training.checkpoint import Settings, State, new_state
-from laikaroto.training.dataset import Dataset, Example
+from laikaroto.training.dataset import Dataset
+from laikaroto.training.examples import Example
 from laikaroto.training.warm_start import Source, load_weights, point_rows
 
 CROP = 128

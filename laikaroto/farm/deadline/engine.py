@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from laikaroto.farm.engine import (
     TaskStatus,
 )
 from laikaroto.farm.judging import judge_job, step_progress
+from laikaroto.farm.keys import jobs_of_keys, remember_key
 from laikaroto.farm.places import bundle_folder, job_folder, make_state_folder
 from laikaroto.farm.plan import StepPlan, plan_job, refuse_several_hosts
 from laikaroto.farm.records import read_json, replace_file
@@ -113,7 +115,7 @@ class DeadlineEngine(Engine):
                 timeout_s=parse_duration(self._queue.task_timeout),
             )  # fmt: skip
             write_card(job_folder(self.state, settings.name), card)
-            replace_file(self._key_file(settings.key), {"job": settings.name})
+            remember_key(self.state, settings.key, settings.name)
             try:
                 self._create(folder, card)
             except (FarmError, ConfigError):
@@ -139,15 +141,11 @@ class DeadlineEngine(Engine):
         replace_file(job_folder(self.state, settings.name) / "deadline.json", {"jobId": number})
         return number
 
-    def _key_file(self, key: str) -> Path:
-        return self.state / "keys" / hashlib.sha256(key.encode()).hexdigest()
-
     def _active_with_key(self, key: str) -> str | None:
-        try:
-            name = str(read_json(self._key_file(key))["job"])
-            return None if self.status(name).state.over else name
-        except (FileNotFoundError, FarmError):
-            return None
+        name = jobs_of_keys(self.state, [key]).get(key)
+        with suppress(FarmError):
+            return name if name and not self.status(name).state.over else None
+        return None
 
     def _id(self, job: str) -> str:
         """What Deadline Cloud calls a job; one whose submission was cut off is created now."""

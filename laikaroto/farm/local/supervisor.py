@@ -154,20 +154,20 @@ class Supervisor:
 
     def _idle(self, ledger: Ledger) -> bool:
         """True if nothing is left to do: no task, no request, no end that was not told yet."""
-        told = not self._messenger.busy and not ledger.untold()
+        told = not self._messenger.busy and not ledger.notices.untold()
         return told and ledger.idle() and not inbox.pending(self.state)
 
     def _tell(self, ledger: Ledger) -> None:
         """Hand over notices that are due, and write down what became of those before."""
         self._note_answers(ledger)
         for channel in CHANNELS:
-            if channel not in self._messenger.busy and (notice := ledger.due_notice(channel)):
+            if channel not in self._messenger.busy and (notice := ledger.notices.due(channel)):
                 self._messenger.send(notice)
 
     def _note_answers(self, ledger: Ledger) -> None:
         for answer in self._messenger.answers():
             with ledger.transaction():
-                _LOG.info("%s", ledger.note_answer(answer))
+                _LOG.info("%s", ledger.notices.note_answer(answer))
 
     # ---- hearing slots --------------------------------------------------------------------
 
