@@ -249,8 +249,11 @@ def test_watch_redraws_a_terminal_until_interrupted(
     engine.submit(job(stamp(tmp_path / "out", "x"), name="film-sc010-me_shot-abcdef"))
     main, other = pty.openpty()
     command = ["jobs", "list", "--watch", "--every", "0.1s", "--configs", str(sample_configs)]
+    # what a background shell started ignores Ctrl-C, and so would what we start
+    obeys = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    run = f"{obeys}; from laikaroto.cli.app import main; main()"
     with subprocess.Popen(
-        [sys.executable, "-m", "laikaroto", *command], stdout=other, stderr=other, stdin=other,
+        [sys.executable, "-c", run, *command], stdout=other, stderr=other, stdin=other,
         cwd=ROOT, start_new_session=True,
     ) as process:  # fmt: skip
         os.close(other)
@@ -259,7 +262,10 @@ def test_watch_redraws_a_terminal_until_interrupted(
             if select.select([main], [], [], 1.0)[0]:
                 seen += os.read(main, 65536)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        try:
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
     os.close(main)
     assert seen.count(b"film-sc010-me_shot-abcdef") >= 3
     assert b"\x1b[34m" in seen  # ready is blue
