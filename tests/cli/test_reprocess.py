@@ -110,7 +110,7 @@ def test_what_cannot_be_done_does_not_keep_the_rest_from_it(
     shutil.rmtree(Path(show.plate_template("ta01")).parent)
     ran = call("--shots", "*")
     assert "ta01 hero v001: left alone: there are no plates to read" in ran.out
-    assert "tr01 hero v001: queued as shot-tr01-hero-" in ran.out
+    assert "tr01 hero v001: queued as sample-tr01-" in ran.out
     show.corrections_file("tr01", "hero").write_text("nonsense\n")
     assert "line 1" in call("--shots", "tr01").out
 
