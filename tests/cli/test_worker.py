@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from laikaroto.errors import PlateError, TryAgainError
+from laikaroto.errors import PlateError
 from laikaroto.show import Show
 from laikaroto.training.meeting import Meeting
 
@@ -70,19 +70,32 @@ def test_options_reach_the_step(
     assert "packaged v007" in laikaroto("worker", "package", *common).out
 
 
-def test_stop_that_a_library_takes_for_its_own_failure(
-    laikaroto: Callable[..., Any], sample_configs: Path, tmp_path: Path, steps: Any
-) -> None:
-    def package(show: Show, **values: Any) -> None:
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-        except TryAgainError as error:
-            raise RuntimeError("tracing failed sanity checks") from error
+_TRACING = """
+import os, signal, sys
+from laikaroto.cli.app import main
+from laikaroto.errors import TryAgainError
+from laikaroto.worker import character
 
-    steps.package = package
+def package(show, **values):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except TryAgainError as error:
+        raise RuntimeError("tracing failed sanity checks") from error
+
+character.package = package
+main(sys.argv[1:])
+"""
+
+
+def test_stop_that_a_library_takes_for_its_own_failure(
+    sample_configs: Path, tmp_path: Path
+) -> None:
     call = ("worker", "package", "--run", tmp_path, "--character", "hero")
-    ran = laikaroto(*call, "--configs", sample_configs)
-    assert ran.code == 75 and "told to stop by the farm" in ran.out
+    ran = subprocess.run(
+        [sys.executable, "-c", _TRACING, *call, "--configs", sample_configs],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 75 and "told to stop; goes on from here" in ran.stdout
     record = json.loads((tmp_path / "results" / "package" / "all.1.json").read_text())
     assert record["exit_code"] == 75
 
