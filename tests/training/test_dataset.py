@@ -17,6 +17,7 @@ from laikaroto.model.mirror import Mirror
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
+from laikaroto.training import examples
 from laikaroto.training.dataset import Dataset
 from laikaroto.training.examples import (
     Example,
@@ -139,7 +140,7 @@ def test_the_truth_lies_on_the_picture_also_on_large_plates(
     xy = np.array([(170.0, 130.0), (450.0, 260.0), (300.5, 370.25)])
     x, y = np.arange(620) + 0.5, np.arange(460) + 0.5
     spots = [np.exp(-((x[None] - a) ** 2 + (y[:, None] - b) ** 2) / (2 * 9.0**2)) for a, b in xy]
-    monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
+    monkeypatch.setattr(examples, "encode_log", lambda rgb: rgb)
     monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     dataset, example = dots(tmp_path, xy, np.stack(spots, -1).astype(np.float32))
     assert 0.3 < example.scale < 0.9
@@ -167,7 +168,7 @@ def test_mirrored_pictures_exchange_left_and_right(
         np.exp(-((x[None] - a) ** 2 + (y[:, None] - b) ** 2) / (2 * 2.0**2)) for a, b in xy[:2]
     )
     rgb = np.stack([red, 0 * red, blue], -1).astype(np.float32)
-    monkeypatch.setattr(module, "encode_log", lambda rgb: rgb)
+    monkeypatch.setattr(examples, "encode_log", lambda rgb: rgb)
     monkeypatch.setattr(module, "vary", lambda sample, rng, other, chances: sample)
     plain, _ = dots(tmp_path, xy, rgb)
     order = np.array([1, 0, 2, 3])

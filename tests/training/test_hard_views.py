@@ -109,7 +109,7 @@ class Knowing(torch.nn.Module):
         ones = torch.zeros(1, COUNT)
         return Drawing(
             torch.tensor(xy / SIZE)[None, None], torch.tensor(bends.reshape(1, -1, 4) / SIZE),
-            ones, ones, ones,
+            ones, ones, ones, torch.zeros(1, COUNT, 0),
         )  # fmt: skip
 
 

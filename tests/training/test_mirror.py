@@ -130,7 +130,7 @@ def test_visibility_and_depth_follow_the_points_they_lie_between() -> None:
     mirror = find_mirror(FACE, faces())
     assert mirror is not None
     depth = np.concatenate([np.zeros(7), [0.0, 1.0, 2.0, 3.0, 2.0, 1.0]])
-    found = mirror.depth(depth)
+    found = mirror.carried(depth)
     np.testing.assert_allclose(found[7:], 0.0)
     # right eye: 0° and 180° have depth 0 and 3; the image of 160° on the left is 20° there
     angles = (180 - np.array(CROWDED)) % 360
