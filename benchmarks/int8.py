@@ -26,6 +26,7 @@ from laikaroto.bundled import bundled
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import crop_matrix, cut_plate
 from laikaroto.model.network import settings, usable_threads
+from laikaroto.model.network import runtime
 from laikaroto.model.package import ModelPackage, current_version, load_package
 from laikaroto.plate.colour import encode_log
 from laikaroto.plate.exr import read_rgb
@@ -80,7 +81,7 @@ def draw(
     model: ov.Model, pictures: Image, told: dict[str, Any], rounds: int
 ) -> tuple[dict[str, FloatArray], float, float]:
     """Points and visibility of each crop, crops a second (best round), CPU ms a crop (least)."""
-    compiled = ov.Core().compile_model(model, "CPU", told)
+    compiled = runtime().compile_model(model, "CPU", told)
     queue = ov.AsyncInferQueue(compiled)
     wanted = {name: compiled.output(name) for name in ("points", "visible")}
     found: dict[str, dict[int, FloatArray]] = {name: {} for name in wanted}
@@ -107,7 +108,7 @@ def compare(
 ) -> list[Precision]:
     """Every precision on the crops of ``shots``."""
     size = package.info.crop_px
-    model = ov.Core().read_model(package.folder / "drawer.xml")
+    model = runtime().read_model(package.folder / "drawer.xml")
     model.reshape({"image": [1, 3, size, size]})
     seen = [crops(source, package, 2) for source in shots]
     pictures, scales = (np.concatenate(parts) for parts in zip(*seen, strict=True))

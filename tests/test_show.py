@@ -90,7 +90,8 @@ def test_unknown_things_name_the_known_ones(show: Show) -> None:
         UsageError, match=r"unknown character 'villain'; known: hero\..*villain\.yaml"
     ):
         show.character("villain")
-    with pytest.raises(UsageError, match="unknown queue 'farm'; known: deadline, local, opencue, slurm"):
+    known = "unknown queue 'farm'; known: deadline, local, opencue, slurm"
+    with pytest.raises(UsageError, match=known):
         show.queue("farm")
 
 

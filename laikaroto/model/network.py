@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -30,6 +31,17 @@ from laikaroto.model.package import ModelPackage
 Image = NDArray[np.float32]
 #: A network's outputs by name, without the batch axis.
 Outputs = dict[str, NDArray[np.float32]]
+
+
+@cache
+def runtime() -> ov.Core:
+    """The one OpenVINO runtime of this process; it stays until the process ends.
+
+    Its CPU plugin gives the thread that loads it a stack of its own for signal handlers
+    (``sigaltstack``), and frees that stack when it goes: a SIGTERM that came later would kill
+    the process with a segmentation fault instead of being handled.
+    """
+    return ov.Core()
 
 
 class Network:
@@ -60,7 +72,7 @@ class Network:
         """
         path = package.folder / f"{name}.xml"
         try:
-            core = ov.Core()
+            core = runtime()
             model = core.read_model(path)
             # a fixed shape of one picture: nothing depends on which pictures go together
             model.reshape({"image": [1, 3, size[1], size[0]]})

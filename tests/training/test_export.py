@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 
@@ -17,6 +16,7 @@ from laikaroto.bundled import bundled
 from laikaroto.character.template import CharacterTemplate, template_from
 from laikaroto.config import PlateConfig
 from laikaroto.model.convert import write_ir
+from laikaroto.model.network import runtime
 from laikaroto.plate.exr import read_rgb
 from laikaroto.sidecar.schema import read_roto
 from laikaroto.training.checkpoint import Settings, new_state
@@ -89,7 +89,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
 
 def infer(path: Path, images: torch.Tensor, *names: str) -> list[np.ndarray]:
     """Outputs by name, in full precision as at inference."""
-    model = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = runtime().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = model(images.numpy())
     assert len(model.outputs) == len(names)
     return [np.array(found[model.output(name)]) for name in names]
