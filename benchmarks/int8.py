@@ -25,8 +25,7 @@ from benchmarks.presence import CONFIG, head_box
 from laikaroto.bundled import bundled
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import crop_matrix, cut_plate
-from laikaroto.model.network import settings, usable_threads
-from laikaroto.model.network import runtime
+from laikaroto.model.network import runtime, settings, usable_threads
 from laikaroto.model.package import ModelPackage, current_version, load_package
 from laikaroto.plate.colour import encode_log
 from laikaroto.plate.exr import read_rgb
