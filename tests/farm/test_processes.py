@@ -79,19 +79,21 @@ def test_one_that_does_not_go_is_told_of(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_process_without_environment_is_waited_for_but_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unclear = {os.getppid()}
     real = processes._environments
-    monkeypatch.setattr(
-        processes, "_environments",
-        lambda: ((pid, [b""] if pid in unclear else entries) for pid, entries in real()),
-    )  # fmt: skip
-    monkeypatch.setattr(processes, "_between", lambda pid: "7" if pid in unclear else None)
-    hunt = Hunt(tmp_path)
-    assert not hunt.finish(0.05)
-    monkeypatch.setattr(processes, "_UNCLEAR_S", 0.0)
-    assert hunt.finish(60)  # a stranger
-    monkeypatch.undo()
-    assert hunt.finish(60) and not hunt.killed
+    with process("x", "import time; print(1, flush=True); time.sleep(600)") as stranger:
+        unclear = {stranger.pid}
+        monkeypatch.setattr(
+            processes, "_environments",
+            lambda: ((pid, [b""] if pid in unclear else entries) for pid, entries in real()),
+        )  # fmt: skip
+        monkeypatch.setattr(processes, "_between", lambda pid: "7" if pid in unclear else None)
+        hunt = Hunt(tmp_path)
+        assert not hunt.finish(0.05)
+        monkeypatch.setattr(processes, "_UNCLEAR_S", 0.0)
+        assert hunt.finish(60)  # a stranger
+        monkeypatch.undo()
+        assert hunt.finish(60) and not hunt.killed
+        assert stranger.poll() is None
 
 
 @linux
