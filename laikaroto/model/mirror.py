@@ -7,7 +7,6 @@ mean is nearer to the truth than either.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ from laikaroto.character.matching import Match
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.errors import ModelError
+from laikaroto.model.arrays import read_arrays, write_arrays
 from laikaroto.shapes.contour import Contour
-from laikaroto.sidecar.files import write_file
 
 FILE = "mirror.npz"
 #: Curves shorter than this are not known on a frame.
@@ -111,19 +110,18 @@ def write_mirror(folder: Path, mirror: Mirror) -> None:
     """Write a package's mirror as plain arrays; redrawn shapes one after another."""
     shapes = mirror.redrawn
     spans = [(s.own.start, s.own.stop, s.partner.start, s.partner.stop) for s in shapes]
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        order=mirror.order,
-        backwards=mirror.backwards,
-        between=mirror.between,
-        share=mirror.share,
-        redrawn=np.array(spans, dtype=np.intp).reshape(-1, 4),
-        ways=np.array([(s.closed, s.reverse) for s in shapes], dtype=bool).reshape(-1, 2),
-        places=np.concatenate([np.zeros(0), *(s.places for s in shapes)]),
-        corners=np.concatenate([np.zeros(0, bool), *(s.corners for s in shapes)]),
-    )
-    write_file(folder / FILE, stream.getvalue())
+    ways = [(s.closed, s.reverse) for s in shapes]
+    arrays = {
+        "order": mirror.order,
+        "backwards": mirror.backwards,
+        "between": mirror.between,
+        "share": mirror.share,
+        "redrawn": np.array(spans, dtype=np.intp).reshape(-1, 4),
+        "ways": np.array(ways, dtype=bool).reshape(-1, 2),
+        "places": np.concatenate([np.zeros(0), *(s.places for s in shapes)]),
+        "corners": np.concatenate([np.zeros(0, bool), *(s.corners for s in shapes)]),
+    }
+    write_arrays(folder / FILE, arrays)
 
 
 def read_mirror(folder: Path, template: CharacterTemplate) -> Mirror | None:
@@ -133,13 +131,9 @@ def read_mirror(folder: Path, template: CharacterTemplate) -> Mirror | None:
         ModelError: it does not fit the package's template.
     """
     path = folder / FILE
-    if not path.is_file():
+    mirror = read_arrays(path, _from_arrays)
+    if mirror is None:
         return None
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            mirror = _from_arrays({name: data[name] for name in data.files})
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}; train again") from error
     count = template.point_count
     indices = np.concatenate([mirror.order, mirror.between.ravel()])
     shapes = {len(array) for array in (mirror.order, mirror.backwards, mirror.between)}

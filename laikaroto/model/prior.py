@@ -13,7 +13,6 @@ hierarchical priors", 2008; an error of its own for every point and direction is
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +23,8 @@ from numpy.typing import NDArray
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.errors import ModelError
+from laikaroto.model.arrays import read_arrays, write_arrays
 from laikaroto.model.predictions import Predictions
-from laikaroto.sidecar.files import write_file
 
 FILE = "prior.npz"
 #: A control point's error along its curve, times that across it; a tangent's error, times that
@@ -277,9 +276,7 @@ def curve_directions(values: FloatArray, template: CharacterTemplate) -> FloatAr
 
 def write_prior(folder: Path, prior: ShapePrior) -> None:
     """Write a package's prior as plain arrays."""
-    stream = io.BytesIO()
-    np.savez(stream, **{f.name: getattr(prior, f.name) for f in fields(prior)})
-    write_file(folder / FILE, stream.getvalue())
+    write_arrays(folder / FILE, {f.name: getattr(prior, f.name) for f in fields(prior)})
 
 
 def read_prior(folder: Path, template: CharacterTemplate) -> ShapePrior | None:
@@ -289,13 +286,14 @@ def read_prior(folder: Path, template: CharacterTemplate) -> ShapePrior | None:
         ModelError: it does not fit the package's template.
     """
     path = folder / FILE
-    if not path.is_file():
+    prior = read_arrays(
+        path,
+        lambda data: ShapePrior(
+            *(np.asarray(data[f.name], np.float64) for f in fields(ShapePrior))
+        ),
+    )
+    if prior is None:
         return None
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            prior = ShapePrior(*(np.asarray(data[f.name], np.float64) for f in fields(ShapePrior)))
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}; train again") from error
     count = template.point_count
     everything = count + 2 * template.control_count
     found: tuple[NDArray[np.float64], ...] = (prior.body, prior.faces, prior.rest)
