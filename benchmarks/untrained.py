@@ -38,7 +38,7 @@ def write_untrained(models: Path, *, truth: Path, crop_px: int, header: PlateHea
         export_networks(folder, drawer, Finder(), finder_size=finder, error_scale=1.0)
         info = ModelInfo(
             character=template.character, created="2020-01-01T00:00:00+00:00", laikaroto="0",
-            seed=0, steps=0, seconds=0.0, crop_px=crop_px, finder_size=finder, error_scale=1.0,
+            seed=0, steps=0, seconds=0.0, crop_px=crop_px, finder_size=finder,
             training_shots=(), validation_shots=(),
         )  # fmt: skip
         (folder / "model.json").write_text(info.model_dump_json(), encoding="utf-8")

@@ -47,8 +47,7 @@ class ModelInfo(BaseModel):
     """model.json.
 
     crop_px: side of the drawer's input; finder_size: width and height of the finder's input;
-    error_scale: what the drawer's error estimate is multiplied by to be right on held-out
-    frames, before the prior is applied; calibration: what is to be expected of shapes after it;
+    calibration: how far expected errors of shapes are to be trusted;
     validation_shots: held out while the metrics were measured; init_from: the model it
     began with; inherited_shots: those of this character that model's weights had learned;
     training_set: digest of all it was learned from, empty in packages older than that.
@@ -65,7 +64,6 @@ class ModelInfo(BaseModel):
     seconds: float
     crop_px: int
     finder_size: tuple[int, int]
-    error_scale: float
     calibration: ErrorCalibration = ErrorCalibration()
     training_shots: tuple[str, ...]
     validation_shots: tuple[str, ...]

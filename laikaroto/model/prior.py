@@ -2,13 +2,16 @@
 
 A head is a rigid body, turned and seen in perspective, plus a mixture of few faces that moves its
 points about, plus a small deviation of every point. What the network saw well pulls hard, what
-it is unsure of hardly, and what it cannot have seen (along a curve, behind a hand) follows the
-rest of the head. Some thirty numbers describe a drawing of hundreds, so their errors cancel out.
+it is unsure of hardly, what contradicts all others less than it would like to, and what it cannot
+have seen (along a curve, behind a hand) follows the rest of the head. Some thirty numbers describe
+a drawing of hundreds, so their errors cancel out.
 
 Source: shape and motion with a shape that changes, after C. Bregler, A. Hertzmann and H.
 Biermann, "Recovering non-rigid 3D shape from image streams", 2000, and L. Torresani, A.
 Hertzmann and C. Bregler, "Nonrigid structure-from-motion: estimating shape and motion with
-hierarchical priors", 2008; an error of its own for every point and direction is ours.
+hierarchical priors", 2008; an error of its own for every point and direction is ours. Errors of
+Student's distribution by reweighting: K. Lange, R. Little and J. Taylor, "Robust statistical
+modeling using the t distribution", 1989.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ TANGENT = 2.2
 UNSEEN = 5.0
 #: Standard deviation of nearness: how much larger what is a head nearer looks.
 NEARNESS = 0.05
+#: Degrees of freedom of errors (Student's t): now and then a point errs far more than it says.
+FREEDOM = 8.0
+_ROUNDS = 3  # of doubting what contradicts the rest
 _MOST_STEPS = 15
 _STALLED = 1e-6  # a step that gains less, relative to the cost, is the last
 
@@ -81,12 +87,15 @@ class ShapePrior:
         chance = predictions.visible
         noise = noise / (chance + (1 - chance) / UNSEEN**2)
         curve = curve_directions(drawn, template)
-        across, along = noise + self.rest**2, noise * ALONG**2 + self.rest**2
-        weight = _weights(across, along, curve, tracks)
-        placed = place(self, goal, weight, start(self, goal, weight))
-        likely = project(self, placed)
-        count = drawn.shape[1]
-        gap = goal[:, :count] - likely[:, :count]
+        doubt, placed = np.ones_like(noise), None
+        for _ in range(_ROUNDS):
+            across = noise * doubt + self.rest**2
+            along = noise * doubt * ALONG**2 + self.rest**2
+            weight = _weights(across, along, curve, tracks)
+            placed = place(self, goal, weight, placed or start(self, goal, weight))
+            likely = project(self, placed)
+            gap = goal[:, : drawn.shape[1]] - likely[:, : drawn.shape[1]]
+            doubt = _doubt(gap, curve, noise + self.rest**2)
         sure, less = self.rest**2 / across, self.rest**2 / along
         slid = (gap * curve).sum(axis=-1)
         values = from_places(likely, tracks)
@@ -111,6 +120,14 @@ def from_places(found: FloatArray, tracks: int) -> FloatArray:
     values[:, tracks:, 2:4] = found[:, count : count + controls] - found[:, tracks:count]
     values[:, tracks:, 4:6] = found[:, count + controls :] - found[:, tracks:count]
     return values
+
+
+def _doubt(gap: FloatArray, curve: FloatArray, variance: FloatArray) -> FloatArray:
+    """How many times larger the variance of points (F, P) seems, by what they err (F, P, 2)."""
+    off = gap[..., 0] * curve[..., 1] - gap[..., 1] * curve[..., 0]
+    has_way = (curve != 0).any(axis=-1)
+    square = np.where(has_way, off**2, (gap**2).sum(axis=-1) / 2)
+    return np.asarray((FREEDOM + square / variance) / (FREEDOM + 1))
 
 
 def _weights(across: FloatArray, along: FloatArray, curve: FloatArray, tracks: int) -> FloatArray:

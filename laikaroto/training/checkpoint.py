@@ -59,7 +59,6 @@ class State:
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
-    error_scale: float | None = None
     measured_at_s: float | None = None
 
     def modules(self) -> dict[str, nn.Module]:
@@ -147,7 +146,6 @@ def write_checkpoint(path: Path, state: State) -> None:
         "step": state.step,
         "seconds": state.seconds,
         "history": state.history,
-        "error_scale": state.error_scale,
         "measured_at_s": state.measured_at_s,
     }
     save(path, data)
@@ -182,4 +180,4 @@ def _restore(state: State, data: Mapping[str, Any]) -> None:
         optimizer.load_state_dict(saved)
     state.step, state.seconds = data["step"], data["seconds"]
     state.history = data["history"]
-    state.error_scale, state.measured_at_s = data["error_scale"], data["measured_at_s"]
+    state.measured_at_s = data["measured_at_s"]

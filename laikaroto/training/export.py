@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from laikaroto.coords import FloatArray
 from laikaroto.errors import write_failure
 from laikaroto.model.convert import write_ir
 from laikaroto.training.network import Drawer, Finder
@@ -51,10 +52,13 @@ class ExportedDrawer(nn.Module):
     Its fifth output, tokens (N, P, WIDTH), tells pictures apart: corrections travel by it.
     """
 
-    def __init__(self, drawer: Drawer, error_scale: float) -> None:
+    unit: Tensor
+
+    def __init__(self, drawer: Drawer, error_scale: FloatArray | float) -> None:
         super().__init__()
         self.drawer = drawer
-        self.unit = drawer.size / 256.0 * error_scale
+        unit = np.asarray(error_scale) * drawer.size / 256.0
+        self.register_buffer("unit", torch.as_tensor(unit, dtype=torch.float32))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Draw (N, 3, S, S) log-encoded crops."""
@@ -71,9 +75,16 @@ def export_networks(
     finder: Finder,
     *,
     finder_size: tuple[int, int],
-    error_scale: float,
+    error_scale: FloatArray | float,
 ) -> None:
     """Write finder and drawer as IR, and their weights as plain arrays, into ``folder``.
+
+    Args:
+        folder: of a package that is being built.
+        drawer: trained.
+        finder: trained.
+        finder_size: width and height of the finder's pictures, px.
+        error_scale: what the drawer's error estimates are multiplied by, (P,) or one for all.
 
     Raises:
         TryAgainError: the files cannot be written.

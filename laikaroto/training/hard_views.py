@@ -40,14 +40,14 @@ MOST_EACH = 10
 class ViewDrawer:
     """Draws views as inference draws plates.
 
-    scale: what error estimates are multiplied by (``HeldOut.error_scale``).
+    scale: (P,) what error estimates are multiplied by (``HeldOut.error_scale``).
     """
 
     drawer: Drawer
     template: CharacterTemplate
     mirror: Mirror | None
     prior: ShapePrior | None
-    scale: float
+    scale: FloatArray
 
     @torch.no_grad()
     def draw(self, views: list[Example]) -> Predictions:
@@ -90,12 +90,12 @@ class ViewDrawer:
         )
 
 
-def calibrate(course: Course, scale: float) -> ErrorCalibration:
+def calibrate(course: Course, scale: FloatArray) -> ErrorCalibration:
     """What views of the held-out shots say of expected errors.
 
     Args:
         course: a training whose first phase is over.
-        scale: ``HeldOut.error_scale`` of that phase.
+        scale: (P,) ``HeldOut.error_scale`` of that phase.
 
     Raises:
         TruthError: the weights of that phase are not there.

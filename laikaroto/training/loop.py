@@ -191,14 +191,12 @@ def _measure(course: Course, state: State, index: CurveIndex) -> dict[str, float
 
 
 def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
-    """End of the first phase: measure, calibrate, keep the predictions for the report."""
+    """End of the first phase: measure, keep the predictions for calibration and report."""
     began, peers = time.monotonic(), course.peers
-    state.measured_at_s = state.seconds
-    scale = None
+    reached = state.seconds
     if peers.leads:
         with course.stop.at_once():
             held_out = course.measure(state, index)
-        scale = held_out.error_scale()
         save(
             course.folder / "held_out.pt",
             {
@@ -210,8 +208,8 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
             },
         )
         write_weights(course.folder / UNSEEN, state)
-    state.error_scale, seconds = peers.agree(scale, state.seconds + time.monotonic() - began)
-    state.seconds = seconds or 0.0
+    (seconds,) = peers.agree(state.seconds + time.monotonic() - began)
+    state.seconds, state.measured_at_s = seconds or 0.0, reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +283,7 @@ def _run_phases(course: Course, state: State, index: CurveIndex) -> None:
     for end, dataset in phases:
         if course.share(state) < end:
             _run_phase(course, state, index, dataset, end)
-        if end < 1.0 and state.error_scale is None:
+        if end < 1.0 and state.measured_at_s is None:
             _finish_held_out(course, state, index)
             _keep(course, state)
     _keep(course, state)

@@ -16,11 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from laikaroto import __version__
 from laikaroto.character.flips import check_flips
 from laikaroto.character.template import read_template, write_template
 from laikaroto.character.truth import check_truth
 from laikaroto.config import parse_duration
+from laikaroto.coords import FloatArray
 from laikaroto.correction.training_set import corrected_shots, training_set_digest
 from laikaroto.errors import ConfigError, ModelError, TruthError
 from laikaroto.model import package as models
@@ -349,7 +352,8 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
     course = open_course(run, report)
     state = load_trained(course)
     parent = show.models_folder(character)
-    info = _model_info(character, run, course, state, report)
+    scale, calibration = _calibration(course, report)
+    info = _model_info(character, run, course, state, calibration)
 
     def stamp(version: str, target: Path) -> None:
         # the page locks the folder it is built in, so it is not built in a build folder
@@ -365,7 +369,7 @@ def package(show: Show, *, character: str, run: Path, report: Report) -> str:
                 state.average_drawer,
                 state.average_finder,
                 finder_size=course.settings.finder_size,
-                error_scale=info.error_scale,
+                error_scale=scale,
             )
             if (prior := course.dataset.prior()) is not None:
                 write_prior(folder, prior)
@@ -402,7 +406,7 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
 
 def _model_info(
-    character: str, run: Path, course: Any, state: Any, report: Report
+    character: str, run: Path, course: Any, state: Any, calibration: ErrorCalibration
 ) -> models.ModelInfo:
     from laikaroto.training.run import read_index
 
@@ -417,8 +421,7 @@ def _model_info(
         seconds=state.seconds,
         crop_px=course.settings.crop_px,
         finder_size=course.settings.finder_size,
-        error_scale=state.error_scale or 1.0,
-        calibration=_calibration(course, report),
+        calibration=calibration,
         training_shots=course.settings.training_shots,
         validation_shots=course.settings.held_out,
         init_from=init["version"],
@@ -427,16 +430,20 @@ def _model_info(
     )
 
 
-def _calibration(course: Any, report: Report) -> ErrorCalibration:
-    """What held-out shots say of expected errors; the defaults where nothing was held out."""
+def _calibration(course: Any, report: Report) -> tuple[FloatArray, ErrorCalibration]:
+    """What held-out shots say of expected errors, of points (P,) before the prior and of shapes.
+
+    As the drawer says where nothing was held out.
+    """
     from laikaroto.training.hard_views import calibrate
     from laikaroto.training.run import read_held_out
 
     held_out = read_held_out(course)
     if held_out is None:
-        return ErrorCalibration()
+        return np.ones(course.template.point_count), ErrorCalibration()
     report(0.0, "calibrating expected errors on views of the held-out shots")
-    return calibrate(course, held_out.error_scale())
+    scale = held_out.error_scale(len(course.template.tracks))
+    return scale, calibrate(course, scale)
 
 
 def promote(show: Show, *, character: str, run: Path, report: Report) -> None:

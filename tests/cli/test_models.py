@@ -24,7 +24,7 @@ def make_package(models: Path, *, created: str) -> str:
     """A package with true metadata; its networks are only named, nothing here runs them."""
     info = ModelInfo(
         character="hero", created=created, laikaroto="0.1.0", seed=1, steps=100, seconds=1.0,
-        crop_px=256, finder_size=(320, 192), error_scale=1.0, training_shots=("tr01", "tr02"),
+        crop_px=256, finder_size=(320, 192), training_shots=("tr01", "tr02"),
         validation_shots=("tr03",),
     )  # fmt: skip
     with building(models) as folder:

@@ -81,6 +81,25 @@ def test_a_lost_shape_follows_the_rest_of_the_head() -> None:
     assert mean_gap(PRIOR.apply(lost, TEMPLATE), right, seam) < 4
 
 
+def test_a_point_that_is_sure_but_contradicts_all_others_is_doubted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = replace(perfect(TRUTH, TEMPLATE), error_px=np.full((16, 114), 0.3))
+    nose = TEMPLATE.tracks.index("nose_tip")
+    values = right.values.copy()
+    values[:, nose, 0] += 6.0
+    wrong = replace(right, values=values)
+    others = [point for point in range(114) if point != nose]
+
+    def taken_along() -> float:
+        gap = PRIOR.apply(wrong, TEMPLATE).values - PRIOR.apply(right, TEMPLATE).values
+        return float(np.linalg.norm(gap[:, others, :2], axis=-1).mean())
+
+    doubted = taken_along()
+    monkeypatch.setattr("laikaroto.model.prior.FREEDOM", 1e9)  # errors as they say: normal
+    assert doubted < 0.4 * taken_along()
+
+
 def test_it_does_not_matter_where_and_how_large_the_head_is() -> None:
     right = replace(perfect(TRUTH, TEMPLATE), error_px=np.full((16, 114), 1.0))
     moved = right.values * 3.0

@@ -58,7 +58,7 @@ def write_package(models: Path, template: CharacterTemplate, *, seed: int = 0) -
         info = ModelInfo(
             character=template.character, created="2020-01-01T00:00:00+00:00", laikaroto="0",
             seed=seed, steps=0, seconds=0.0, crop_px=CROP_PX, finder_size=FINDER_SIZE,
-            error_scale=1.0, training_shots=(), validation_shots=(),
+            training_shots=(), validation_shots=(),
         )  # fmt: skip
         (folder / "model.json").write_text(info.model_dump_json())
         write_template(folder / "template.json", template)

@@ -123,7 +123,7 @@ def test_held_out_shots_are_measured_first_and_learned_from_later(
     first = shots.count({"a2"})
     assert shots == [{"a2"}] * first + [{"a1", "a2"}] * (len(shots) - first)
     assert 0 < first < len(shots)
-    assert state.error_scale is not None and state.measured_at_s is not None
+    assert state.measured_at_s is not None
     share = course.settings.held_out_share * course.settings.budget_s
     assert share <= state.measured_at_s < state.seconds
     assert 6.0 <= state.seconds <= 8.0
@@ -143,7 +143,7 @@ def test_an_early_stop_shortens_the_rest_in_proportion(
     said: list[str] = []
     course = replace(course, settings=settings, report=lambda share, text: said.append(text))
     state = train(course)
-    assert state.measured_at_s is not None and state.error_scale is not None
+    assert state.measured_at_s is not None
     assert state.measured_at_s < 0.4 * 60.0
     assert state.budget_s(settings) == pytest.approx(state.measured_at_s / 0.4)
     assert state.budget_s(settings) <= state.seconds <= state.budget_s(settings) + 2

@@ -332,11 +332,11 @@ def test_told_to_stop_while_it_measures_a_training_does_not_wait_for_that(
     with pytest.raises(ToldToStopError, match=r"a checkpoint at step \d+, with \d+ s of 40 s used"):
         do(show, run, "train", budget_s=40.0, stop=stop)
     before = checkpoint(run)
-    assert before["error_scale"] is None and before["step"] >= 2
+    assert before["measured_at_s"] is None and before["step"] >= 2
     monkeypatch.setattr(loop.Course, "measure", measure)
     text = do(show, run, "train", budget_s=40.0)
     assert f"going on from the checkpoint at step {before['step']}, " in text
-    assert checkpoint(run)["error_scale"] is not None
+    assert checkpoint(run)["measured_at_s"] is not None
 
 
 def test_a_late_copy_of_a_training_leaves_the_checkpoint_of_the_next_one(
@@ -549,7 +549,7 @@ def measured(show: Show, run: Path, **metrics: Any) -> str:
     models = show.models_folder(CHARACTER)
     info = ModelInfo(
         character=CHARACTER, created="2026-01-01T00:00:00+00:00", laikaroto="0", seed=1, steps=1,
-        seconds=1.0, crop_px=128, finder_size=(128, 96), error_scale=1.0,
+        seconds=1.0, crop_px=128, finder_size=(128, 96),
         training_shots=("a1", "a2"), validation_shots=("a1",),
     )  # fmt: skip
     figures = {"held_out": ["a1"], "frames": 3, "curves_mean_px": 1.0, "tracks_mean_px": 1.0,
