@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from laikaroto.ahead import ahead
+from laikaroto.ahead import ahead, usable_threads
 
 
 def workers() -> list[str]:
@@ -105,3 +105,11 @@ def test_left_early_everything_is_closed() -> None:
             assert workers()
             raise KeyboardInterrupt
     assert closed == [True] and workers() == []
+
+
+def test_threads_come_from_the_farm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert usable_threads() == 3
+    for unusable in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", unusable)
+        assert usable_threads() >= 1

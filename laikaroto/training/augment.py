@@ -24,6 +24,8 @@ from laikaroto.training.views import GRID, Image, Rng, relief_map
 RELIGHT = 0.07
 #: soft masks are made this many times smaller than the picture
 _MASK_GRID = 4
+#: side of the stock that grain is cut from, where that is more than the picture needs
+_GRAIN_PX = 1280
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,9 +88,9 @@ def defocus(sample: Sample, rng: Rng) -> Sample:
 
 
 @functools.cache
-def _grain_stock(soft: bool) -> Image:
+def _grain_stock(soft: bool, side: int) -> Image:
     """A large piece of grain of strength 1, from which pictures cut theirs: making it is slow."""
-    noise = np.random.default_rng(0).standard_normal((1280, 1280, 3), dtype=np.float32)
+    noise = np.random.default_rng(0).standard_normal((side, side, 3), dtype=np.float32)
     if not soft:
         return noise
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7), np.float32) * np.float32(1.8)
@@ -97,7 +99,8 @@ def _grain_stock(soft: bool) -> Image:
 def grain(sample: Sample, rng: Rng) -> Sample:
     """Film grain: noise of one to two px."""
     size = sample.image.shape[0]
-    stock = _grain_stock(bool(rng.random() < 0.5))
+    # views have more room than crops: of the largest, 1536 px
+    stock = _grain_stock(bool(rng.random() < 0.5), max(_GRAIN_PX, size + size // 4))
     top, left = rng.integers(0, len(stock) - size, 2)
     noise = stock[top : top + size, left : left + size]
     amount = float(rng.uniform(0, 0.035))

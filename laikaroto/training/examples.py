@@ -6,14 +6,10 @@ can stay on a slow server while a night's training runs.
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.model.crop import (
     WHOLE_DETAIL,
     Box,
@@ -30,7 +27,6 @@ from laikaroto.model.crop import (
 )
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.files import write_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,19 +104,19 @@ def write_example(
     encoded = encode_log(rgb)
     head, scale = reduce_plate(encoded, box_around(values[placed, :2]), crop_px)
     whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        head=head.astype(np.float16),
-        scale=scale,
-        whole=whole.astype(np.float16),
-        matrix=matrix,
-        values=values,
-        visible=visible,
-        known=known,
-        placed=placed,
+    write_arrays(
+        example_file(folder, roto.shot, frame),
+        {
+            "head": head.astype(np.float16),
+            "scale": scale,
+            "whole": whole.astype(np.float16),
+            "matrix": matrix,
+            "values": values,
+            "visible": visible,
+            "known": known,
+            "placed": placed,
+        },
     )
-    write_file(example_file(folder, roto.shot, frame), stream.getvalue())
 
 
 def read_example(folder: Path, shot: str, frame: int) -> Example:
@@ -129,20 +125,15 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     Raises:
         TruthError: the file is missing or damaged.
     """
-    with _opened(folder, shot, frame) as data:
-        known, placed = data["known"], data["placed"]
-        return Example(
-            shot,
-            frame,
-            data["head"],
-            float(data["scale"]),
-            data["whole"],
-            data["matrix"],
-            data["values"],
-            data["visible"],
-            known,
-            None if np.array_equal(known, placed) else placed,
-        )
+    head, scale, whole, matrix, values, visible, known, placed = _read(
+        folder, shot, frame,
+        ("head", "scale", "whole", "matrix", "values", "visible", "known", "placed"),
+    )  # fmt: skip
+    if np.array_equal(known, placed):
+        placed = None
+    return Example(
+        shot, frame, head, float(scale), whole, matrix, values, visible, known, placed
+    )
 
 
 def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -151,15 +142,13 @@ def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArra
     Raises:
         TruthError: the file is missing or damaged.
     """
-    with _opened(folder, shot, frame) as data:
-        return data["values"], data["known"]
+    values, known = _read(folder, shot, frame, ("values", "known"))
+    return values, known
 
 
-@contextmanager
-def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+def _read(folder: Path, shot: str, frame: int, names: Sequence[str]) -> list[Any]:
     path = example_file(folder, shot, frame)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            yield data
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        return list(load_arrays(path, names).values())
+    except (OSError, ValueError) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error

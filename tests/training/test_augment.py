@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from laikaroto.model.crop import Box
 from laikaroto.training import augment
 from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER, Sample, vary
+from laikaroto.training.dataset import VIEW_ROOM
 from laikaroto.training.views import Head, random_view
 
 BOX = Box(130.0, 90.0, 110.0)
@@ -119,3 +121,12 @@ def test_the_same_seed_gives_the_same_picture() -> None:
     np.testing.assert_array_equal(one.visible, same.visible)
     assert np.abs(one.image - other.image).max() > 0.01
     assert np.abs(points - other_points).max() > 0.1
+
+
+@pytest.mark.parametrize("crop_px", [896, 1024])
+def test_the_largest_crops_can_be_made_grainy_with_the_room_of_views(crop_px: int) -> None:
+    size = round(crop_px * VIEW_ROOM)
+    flat = replace(sample(), image=np.zeros((size, size, 3), np.float32))
+    grainy = augment.grain(flat, np.random.default_rng(3)).image
+    assert grainy.shape == (size, size, 3)
+    assert grainy.std(axis=(0, 1)).min() > 0.001
