@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from laikaroto.coords import FloatArray
+from laikaroto.coords import FloatArray, transform_points
 from laikaroto.model.crop import Box, crop_matrix, invert
 from laikaroto.model.mirror import Mirror
 from laikaroto.training.expression import expression_field
@@ -60,11 +60,8 @@ class Head:
 
     def through(self, matrix: FloatArray) -> Head:
         """The same, seen through a 2×3 matrix."""
-        linear = matrix[:, :2]
-        values = (self.values.reshape(-1, 3, 2) @ linear.T).reshape(-1, 6)
-        values[:, :2] += matrix[:, 2]
-        moves = None if self.moves is None else self.moves @ linear.T
-        return Head(values, self.depth, moves)
+        moves = None if self.moves is None else self.moves @ matrix[:, :2].T
+        return Head(transform_points(self.values, matrix), self.depth, moves)
 
 
 def random_box(box: Box, rng: Rng) -> tuple[Box, float]:

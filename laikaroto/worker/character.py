@@ -42,6 +42,7 @@ from laikaroto.worker.lease import check_lease
 from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
 
 if TYPE_CHECKING:
+    from laikaroto.training.checkpoint import State
     from laikaroto.training.loop import Course
     from laikaroto.training.processes import Peers
 
@@ -321,10 +322,7 @@ def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
     }
     write_file(run / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     if shots:
-        report(
-            1.0,
-            f"held out {', '.join(shots)}: {figures(metrics)}",
-        )
+        report(1.0, f"held out {', '.join(shots)}: {figures(metrics)}")
     else:
         report(1.0, "nothing was held out, so there is no figure: import a second shot")
 
@@ -402,7 +400,7 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
 
 def _model_info(
-    character: str, run: Path, course: Any, state: Any, report: Report
+    character: str, run: Path, course: Course, state: State, report: Report
 ) -> models.ModelInfo:
     from laikaroto.training.run import read_index
 
@@ -427,7 +425,7 @@ def _model_info(
     )
 
 
-def _calibration(course: Any, report: Report) -> ErrorCalibration:
+def _calibration(course: Course, report: Report) -> ErrorCalibration:
     """What held-out shots say of expected errors; the defaults where nothing was held out."""
     from laikaroto.training.hard_views import calibrate
     from laikaroto.training.run import read_held_out

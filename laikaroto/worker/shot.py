@@ -49,7 +49,7 @@ from laikaroto.worker.corrected import (
 from laikaroto.worker.lease import check_lease
 from laikaroto.worker.redo import Redo, needless
 from laikaroto.worker.shot_job import JobFolder, ShotJob
-from laikaroto.worker.shot_report import summary
+from laikaroto.worker.shot_report import write_report
 
 if TYPE_CHECKING:
     from laikaroto.model.predictions import Predictions
@@ -301,9 +301,7 @@ def publish(
             if roto.provenance["corrections"]:
                 write_roto(target / SOLVED, replace(solved, version=version))
             plates = {"scan": job.plates_scan, "whole": job.plates_whole}
-            made = summary(stamped, job=job.token, model=job.model, plates=plates)
-            text = json.dumps(made, indent=1) + "\n"
-            (target / "report.json").write_text(text, encoding="utf-8")
+            write_report(target, stamped, job=job.token, model=job.model, plates=plates)
 
         report(0.9, "writing manifest")
         version = publish_version(build, parent, stamp=stamp, permit=check_lease)
