@@ -18,7 +18,7 @@ def test_results_keep_the_order_of_the_items_whoever_ends_first() -> None:
 
     def work(item: int) -> int:
         if item == 0:
-            assert last.wait(10)  # the first ends after the fourth
+            assert last.wait(300)  # the first ends after the fourth
         if item == 3:
             last.set()
         return item * 10

@@ -48,7 +48,7 @@ def test_outputs_are_those_of_each_picture_alone(
 def test_many_threads_share_the_requests(finder: Network, pictures: list[np.ndarray]) -> None:
     """More threads than requests, each with more pictures than there are requests."""
     wanted = centres(finder, pictures)
-    start = threading.Barrier(6, timeout=20)
+    start = threading.Barrier(6, timeout=300)
 
     def run(turn: int) -> np.ndarray:
         start.wait()

@@ -134,7 +134,7 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
             break
     other.kill()
     other.communicate()
-    _, err = leader.communicate(timeout=120)
+    _, err = leader.communicate(timeout=300)
     assert leader.returncode == EXIT_TRY_AGAIN, err
     assert "lost contact with another process" in err
     course = open_course(run, lambda share, text: None)
@@ -147,7 +147,7 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     assert any("going on" in line for line in leader.stdout)
     leader.send_signal(signal.SIGKILL)
     leader.communicate()
-    _, err = other.communicate(timeout=120)
+    _, err = other.communicate(timeout=300)
     assert other.returncode == EXIT_TRY_AGAIN, err
 
 
@@ -240,7 +240,7 @@ def test_nodes_meet_by_a_file_even_if_it_was_there_before(
         with pytest.raises(TimeoutError):
             late.result(timeout=1.5)  # it goes on looking
         store, place = _meet(nodes[0])
-        found, same = late.result(timeout=120)
+        found, same = late.result(timeout=300)
         assert same == place == read_notice(notice)
         store.set("key", "value")
         assert found.get("key") == b"value"
