@@ -33,7 +33,8 @@ class Sample:
     """A crop with its truth.
 
     image (S, S, 3) float32 log-encoded; values (P, 6) control points in crop px; visible,
-    known (P,) bool; depth (P,) of ``relief.find_relief`` or None where it is not known.
+    known (P,) bool; depth (P,) of ``relief.find_relief``, behind (S, S) float32, how much of each
+    pixel lies behind the puppet: None where they are not known.
     """
 
     image: Image
@@ -41,6 +42,7 @@ class Sample:
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
     depth: FloatArray | None = None
+    behind: Image | None = None
 
 
 def light(sample: Sample, rng: Rng) -> Sample:
@@ -111,7 +113,8 @@ def grain(sample: Sample, rng: Rng) -> Sample:
 def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     """Show another picture outside a soft hull around the points: a new set behind the puppet.
 
-    Where some points are not known, the hull says nothing of how far the puppet reaches.
+    Within the hull as well, where it is known what lies behind the puppet (a green card). Where
+    some points are not known, the hull says nothing of how far the puppet reaches.
     """
     if not sample.known.all():
         return sample
@@ -123,7 +126,10 @@ def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     cv2.fillPoly(mask, [np.round(wide).astype(np.int32)], 1.0)
     soft = float(rng.uniform(1.0, 8.0)) * size / 256 / _MASK_GRID
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
-    return replace(sample, image=_blend(sample.image, other, 1 - mask))
+    outside = 1 - mask
+    if sample.behind is not None:
+        outside = np.maximum(cv2.resize(outside, (size, size)), sample.behind)
+    return replace(sample, image=_blend(sample.image, other, outside))
 
 
 def _blend(image: Image, other: Image, mask: Image) -> Image:

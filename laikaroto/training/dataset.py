@@ -248,6 +248,8 @@ class Dataset:
         self, example: Example, head: Head, rng: Rng, *, room: float = 1.0, rigid: bool = False
     ) -> Sample:
         image, scale = example.head, example.scale
+        if example.behind is not None:  # goes the way of the picture
+            image = np.dstack([image, example.behind])
         head = head.through(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
         side = example.box.side * scale * room
         box = Box(example.box.x * scale, example.box.y * scale, side)
@@ -263,7 +265,9 @@ class Dataset:
             visible, known = visible[self.mirror.order], known[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
         crop, points = random_view(image, head, box, size, rng, self.probabilities, rigid=rigid)
-        sample = Sample(crop, points, visible, known, head.depth)
+        behind = crop[..., 3] if example.behind is not None else None
+        picture = np.ascontiguousarray(crop[..., :3])
+        sample = Sample(picture, points, visible, known, head.depth, behind)
         return vary(sample, rng, lambda: self._piece(rng, size), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:

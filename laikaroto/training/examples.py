@@ -38,7 +38,8 @@ class Example:
     plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
     in plate px. placed (P,): points that tell where the head is, where that is more than
     the known ones: of a frame on which an artist corrected a few shapes. mirrored (P, 6):
-    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror.
+    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror. behind (h, w)
+    float16, as large as head: how much of each pixel lies behind the puppet, where that is known.
     """
 
     shot: str
@@ -52,6 +53,7 @@ class Example:
     known: NDArray[np.bool_]
     placed: NDArray[np.bool_] | None = None
     mirrored: FloatArray | None = None
+    behind: NDArray[np.float16] | None = None
 
     @property
     def box(self) -> Box:
@@ -81,10 +83,12 @@ def write_example(
     crop_px: int,
     finder: tuple[int, int],
     artist: NDArray[np.bool_] | None = None,
+    behind: NDArray[np.float32] | None = None,
 ) -> None:
     """Prepare one frame: plate (H, W, 3) scene-linear and truth to one small file.
 
-    With ``artist`` (P,) only those points are truth; the others tell where the head is.
+    With ``artist`` (P,) only those points are truth; the others tell where the head is. ``behind``
+    (H, W), 0-1, is how much of each pixel lies behind the puppet; None if nobody knows.
 
     Raises:
         TruthError: the truth says nothing of this frame, or only one place.
@@ -103,6 +107,9 @@ def write_example(
         known = known & artist
     encoded = encode_log(rgb)
     head, scale = reduce_plate(encoded, box_around(values[placed, :2]), crop_px)
+    thin = np.zeros((0, 0), np.float32)
+    if behind is not None:
+        thin, _ = reduce_plate(behind, box_around(values[placed, :2]), crop_px)
     whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))
     write_arrays(
         example_file(folder, roto.shot, frame),
@@ -115,6 +122,7 @@ def write_example(
             "visible": visible,
             "known": known,
             "placed": placed,
+            "behind": thin.astype(np.float16),
         },
     )
 
@@ -125,15 +133,15 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     Raises:
         TruthError: the file is missing or damaged.
     """
-    head, scale, whole, matrix, values, visible, known, placed = _read(
+    head, scale, whole, matrix, values, visible, known, placed, behind = _read(
         folder, shot, frame,
-        ("head", "scale", "whole", "matrix", "values", "visible", "known", "placed"),
+        ("head", "scale", "whole", "matrix", "values", "visible", "known", "placed", "behind"),
     )  # fmt: skip
-    if np.array_equal(known, placed):
-        placed = None
     return Example(
-        shot, frame, head, float(scale), whole, matrix, values, visible, known, placed
-    )
+        shot, frame, head, float(scale), whole, matrix, values, visible, known,
+        placed=None if np.array_equal(known, placed) else placed,
+        behind=behind if behind.size else None,
+    )  # fmt: skip
 
 
 def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -84,7 +84,7 @@ def random_view(
     """Cut a crop under a random similarity, stretch and warps.
 
     Args:
-        image: (H, W, 3) plate or reduced plate.
+        image: (H, W, C) plate or reduced plate, and what else goes its way.
         head: what is known of it, in the image's px.
         box: where it is, in the image's px.
         size: side of the crop, px.
@@ -93,7 +93,7 @@ def random_view(
         rigid: neither stretch nor warp it into a head that no puppet has: it is turned at most.
 
     Returns:
-        The crop (size, size, 3) and the control points in crop px.
+        The crop (size, size, C) and the control points in crop px.
     """
     near, turn = random_box(box, rng)
     matrix = crop_matrix(near, size, turn=turn)

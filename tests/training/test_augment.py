@@ -107,6 +107,23 @@ def test_another_set_keeps_the_puppet() -> None:
         assert after.visible.all()
 
 
+def test_another_set_shows_through_wherever_the_card_was_seen() -> None:
+    before = sample()
+    before.values[:, :2] = np.array([(1, 1), (3, 1), (3, 3), (1, 3), (2, 1), (2, 3)]) * 16
+    card = np.zeros(before.image.shape[:2], np.float32)
+    card[28:36, :32] = 1.0  # reaches into the hull from the left
+    card[:, 40] = 0.25  # a hair
+    other = np.full_like(before.image, 9.0)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        after = augment.another_set(replace(before, behind=card), rng, other)
+        assert after.image[30:34, 4:31].min() > 8.9
+        assert np.abs(after.image - before.image)[30:34, 33:35].max() < 1.0
+        share = (after.image - before.image)[32, 40] / (other - before.image)[32, 40]
+        assert share.min() >= 0.249 and share.max() < 0.4
+        assert after.image[0, 0].min() > 6.0  # beyond the hull all of it is another set
+
+
 def test_the_same_seed_gives_the_same_picture() -> None:
     def make(seed: int) -> tuple[Sample, np.ndarray]:
         rng = np.random.default_rng(seed)
