@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from benchmarks.plates import DEV, Source, find_source
 from benchmarks.presence import CONFIG, head_box
+from laikaroto.ahead import usable_threads
 from laikaroto.bundled import bundled
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import crop_matrix, cut_plate
-from laikaroto.model.network import runtime, settings, usable_threads
+from laikaroto.model.network import runtime, settings
 from laikaroto.model.package import ModelPackage, current_version, load_package
 from laikaroto.plate.colour import encode_log
 from laikaroto.plate.exr import read_rgb

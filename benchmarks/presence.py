@@ -11,6 +11,7 @@ not trained on say most.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -80,11 +81,15 @@ def kinds(source: Source, every: int) -> Iterator[tuple[str, list[Image]]]:
     yield from found.items()
 
 
+def _read_one(picture: Image, frames: Sequence[int]) -> Iterator[tuple[int, Image]]:
+    return iter([(frame, picture) for frame in frames])
+
+
 def judge(engine: Engine, pictures: Sequence[Image]) -> FloatArray:
     """(N, 2): found, and expected error as a share of the head."""
     rows = []
-    for picture in pictures:
-        seen = engine.predict([1], lambda frames, picture=picture: iter([(1, picture)]))
+    for number, picture in enumerate(pictures):
+        seen = engine.predict([number], partial(_read_one, picture))
         rows.append((seen.found[0], np.median(seen.error_px[0]) / seen.box[0, 2]))
     return np.array(rows)
 

@@ -180,7 +180,7 @@ def _count(forms: Sequence[Any], name: str) -> int | None:
 
 
 def _worst(reports: Sequence[Any], name: str) -> float:
-    return max(report.max_px for report in reports if report.shape == name)
+    return max(float(report.max_px) for report in reports if report.shape == name)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def measure_queueing(engine: Engine, configs: Path, count: int, shape: str) -> d
     again = performances(count, shape, str(count))
     row["submit again"], _ = timed(lambda: engine.submit_all(again))
     for name, arguments in _LISTINGS.items():
-        looks = [timed(lambda a=arguments: command(configs, *a, "--queue", QUEUE)) for _ in "123"]
+        looks = [timed(partial(command, configs, *arguments, "--queue", QUEUE)) for _ in "123"]
         row[name] = min(seconds for seconds, _ in looks)
         row[f"{name}, CPU"] = min(cpu for _, cpu in looks)
     return row

@@ -127,9 +127,9 @@ class Bench:
         """Make a show of ``frames`` frames; without ``models`` one is written, untrained."""
         import cv2
 
+        from laikaroto.ahead import usable_threads
         from laikaroto.config import PlateConfig
         from laikaroto.model.engine import Engine
-        from laikaroto.model.network import usable_threads
         from laikaroto.model.package import current_version, load_package
         from laikaroto.plate.exr import read_header
         from laikaroto.show import Show

@@ -32,8 +32,9 @@ def write_untrained(models: Path, *, truth: Path, crop_px: int, header: PlateHea
     torch.manual_seed(0)
     template = template_from(read_roto(truth))
     finder = finder_size(header.width, header.height)
+    mean_xy = torch.rand(template.point_count, 2)
     tangents = torch.zeros(template.control_count, 4)
-    drawer = Drawer(len(template.tracks), template.control_count, tangents, size=crop_px)
+    drawer = Drawer(len(template.tracks), mean_xy, tangents, size=crop_px)
     with building(models) as folder:
         export_networks(folder, drawer, Finder(), finder_size=finder, error_scale=1.0)
         info = ModelInfo(

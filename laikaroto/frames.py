@@ -1,4 +1,4 @@
-"""Frame numbers: parsing, formatting and cutting into chunks.
+"""Frame numbers: parsing and formatting.
 
 Frames are the integers on disk (1001…). Ranges are typed the studio's way,
 ``1001-1100x2,1110``, and parsed by fileseq; ``:`` is refused because it means a step in
@@ -54,10 +54,3 @@ def format_frames(frames: Sequence[int]) -> str:
         else:
             runs.append([frame, frame])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-
-
-def chunk_frames(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    """Cut frames into consecutive chunks of at most ``size``."""
-    if size < 1:
-        raise ValueError(f"chunk size must be at least 1, got {size}")
-    return [tuple(frames[i : i + size]) for i in range(0, len(frames), size)]

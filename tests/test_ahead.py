@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from laikaroto.ahead import ahead
+from laikaroto.ahead import ahead, usable_threads
 
 
 def workers() -> list[str]:
@@ -18,7 +18,7 @@ def test_results_keep_the_order_of_the_items_whoever_ends_first() -> None:
 
     def work(item: int) -> int:
         if item == 0:
-            assert last.wait(10)  # the first ends after the fourth
+            assert last.wait(300)  # the first ends after the fourth
         if item == 3:
             last.set()
         return item * 10
@@ -105,3 +105,11 @@ def test_left_early_everything_is_closed() -> None:
             assert workers()
             raise KeyboardInterrupt
     assert closed == [True] and workers() == []
+
+
+def test_threads_come_from_the_farm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert usable_threads() == 3
+    for unusable in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", unusable)
+        assert usable_threads() >= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from laikaroto.errors import UsageError
-from laikaroto.frames import chunk_frames, format_frames, parse_frames
+from laikaroto.frames import format_frames, parse_frames
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,3 @@ def test_format(frames: list[int], text: str) -> None:
 def test_what_is_formatted_parses_back() -> None:
     frames = (990, 991, 1001, 1003, 1004, 1100)
     assert parse_frames(format_frames(frames)) == frames
-
-
-def test_chunks() -> None:
-    assert chunk_frames(range(1, 8), 3) == [(1, 2, 3), (4, 5, 6), (7,)]
-    assert chunk_frames([], 3) == []
-    with pytest.raises(ValueError, match="at least 1"):
-        chunk_frames([1], 0)

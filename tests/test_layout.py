@@ -149,7 +149,7 @@ print(*sorted(sys.modules))
 def loaded_by_help(commands: list[list[str]]) -> set[str]:
     ran = subprocess.run(
         [sys.executable, "-c", _HELP, repr(commands)],
-        capture_output=True, text=True, timeout=60, cwd=TOP,
+        capture_output=True, text=True, timeout=300, cwd=TOP,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return set(ran.stdout.split())

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     ran = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=TOP, capture_output=True, text=True, timeout=120,
+        cwd=TOP, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     (built,) = folder.glob("*.whl")
@@ -64,7 +64,7 @@ def test_a_plain_install_has_its_show_and_command(wheel: Path, tmp_path: Path) -
     ran = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (0, "sample\n"), ran.stderr
     with zipfile.ZipFile(wheel) as archive:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.accuracy.method import Report
-from laikaroto.training.loop import has_fast_bfloat16
+from laikaroto.training.checkpoint import has_fast_bfloat16
 
 _WARM_UP = 0.02  # of the budget
 _CLIP = 1.0  # largest norm of the gradient

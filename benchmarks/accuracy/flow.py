@@ -25,7 +25,7 @@ class Flow:
         self._grey: dict[int, NDArray[np.uint8]] = {}
         self._fields: dict[tuple[int, int], NDArray[np.float32]] = {}
         self._scale = 1.0
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         for frame, plate in shot.read():
             grey = np.clip(encode_log(plate).mean(-1) * _GAIN, 0, 1) * 255
             self._scale = min(1.0, _WIDEST_PX / grey.shape[1])

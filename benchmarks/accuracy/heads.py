@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.footage import Footage, Image, Shot
 from laikaroto.character.template import pack
-from laikaroto.coords import FloatArray, absolute_tangents, relative_tangents
+from laikaroto.coords import (
+    FloatArray,
+    absolute_tangents,
+    relative_tangents,
+    transform_points,
+)
 from laikaroto.model.crop import Box, box_around, crop_matrix, cut_crop, cut_plate, invert
 from laikaroto.plate.colour import encode_log
 from laikaroto.training.mirror import find_mirror
@@ -113,13 +118,12 @@ class Heads:
 
 def to_crop(values: FloatArray, matrix: FloatArray) -> FloatArray:
     """Control points (P, 6) in plate px to crop px, ``matrix`` being crop to plate."""
-    back = invert(matrix)
-    return relative_tangents(absolute_tangents(values) @ back[:, :2].T + back[:, 2])
+    return transform_points(values, invert(matrix))
 
 
 def to_plate(values: FloatArray, matrix: FloatArray) -> FloatArray:
     """Control points (P, 6) in crop px to plate px."""
-    return relative_tangents(absolute_tangents(values) @ matrix[:, :2].T + matrix[:, 2])
+    return transform_points(values, matrix)
 
 
 def crop_of(plate: Image, box: Box, size: int) -> tuple[Image, FloatArray]:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.config import describe_faults
-from laikaroto.errors import TruthError, write_failure
+from laikaroto.errors import TruthError
 from laikaroto.shapes.records import FrameNote, PlateInfo, Roto, Shape, ShapeFrame, TrackFrame
+from laikaroto.sidecar.files import write_file
 
 SCHEMA = "laikaroto.template/1"
 
@@ -108,28 +109,27 @@ def read_template(path: Path) -> CharacterTemplate:
         TruthError: there is none yet, or it is damaged; every fault is listed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise TruthError(
             f"{path}: the character has no template yet; import ground truth first with "
             "'laikaroto truth import CHARACTER FILE…'"
         ) from error
+    except OSError as error:
+        raise TruthError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        return CharacterTemplate.model_validate_json(text)
+        return CharacterTemplate.model_validate_json(data)
     except ValidationError as error:
         raise TruthError("\n".join(f"{path}: {line}" for line in describe_faults(error))) from error
 
 
 def write_template(path: Path, template: CharacterTemplate) -> None:
-    """Write a template file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(template.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise write_failure(path, error) from error
+    """Write a template file, whole or not at all.
+
+    Raises:
+        TryAgainError: the disk refuses.
+    """
+    write_file(path, (template.model_dump_json(indent=1) + "\n").encode())
 
 
 def template_digest(template: CharacterTemplate) -> str:

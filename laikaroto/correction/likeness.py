@@ -12,8 +12,6 @@ et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric"
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,8 @@ import numpy as np
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.errors import SidecarError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.model.predictions import Predictions
-from laikaroto.sidecar.files import write_file
 
 LIKENESS = "likeness.npz"
 #: Numbers kept of each part and frame: the largest differences between the frames of the shot.
@@ -95,17 +93,17 @@ def _main_differences(tokens: FloatArray) -> FloatArray:
 
 def write_likeness(path: Path, likeness: Likeness) -> None:
     """Write ``likeness.npz``, whole or not at all."""
-    stream = io.BytesIO()
     values = np.zeros((len(likeness.parts), len(likeness.frames), KEPT), np.float16)
     for i, look in enumerate(likeness.parts.values()):
         values[i] = look
-    np.savez(
-        stream,
-        frames=np.array(likeness.frames, np.int64),
-        parts=np.array(list(likeness.parts), np.str_),
-        likeness=values,
+    write_arrays(
+        path,
+        {
+            "frames": np.array(likeness.frames, np.int64),
+            "parts": np.array(list(likeness.parts), np.str_),
+            "likeness": values,
+        },
     )
-    write_file(path, stream.getvalue())
 
 
 def read_likeness(path: Path) -> Likeness:
@@ -117,9 +115,8 @@ def read_likeness(path: Path) -> Likeness:
     if not path.is_file():
         return UNKNOWN
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            frames, names, values = data["frames"], data["parts"], data["likeness"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        frames, names, values = load_arrays(path, ("frames", "parts", "likeness")).values()
+    except (OSError, ValueError) as error:
         raise SidecarError(
             f"{path}: what the model saw of the shot cannot be read: {error}; run inference again"
         ) from error

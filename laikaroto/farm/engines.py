@@ -7,7 +7,7 @@ To add one:
    ``farm.plan.plan_job`` lists its steps, needs, tasks and requirements. A farm that only
    starts processes is best served by ``farm.recorded``, which keeps the books in files, and
    by ``farm.runner``, which runs a task.
-2. Add the name to ``QueueConfig.engine`` in ``config.py``, with the settings it needs.
+2. Add the name to ``QueueConfig.engine`` in ``config/queue.py``, with the settings it needs.
 3. Give it a line in ``open_engine``.
 4. Add it to ``ENGINES`` in ``tests/contract/test_engines.py``; the suite there says what it
    has to be able to do.

@@ -1,24 +1,22 @@
 """Write mattes: one EXR for each layer and frame, half float, ZIPS.
 
 Default layout is RGBA with R=G=B=A, premultiplied white, because a lone A cannot be read by
-ffmpeg and layer-named channels confuse Blender. The file is made in memory, written beside its
-place under a temporary name and renamed, so that a reader never sees half of it.
+ffmpeg and layer-named channels confuse Blender. The file is made in memory and written whole, so
+that a reader never sees half of it.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 
-from laikaroto.errors import write_failure
+from laikaroto.sidecar.files import write_file
 
 
 def write_matte(
@@ -33,7 +31,7 @@ def write_matte(
     """Write one coverage picture.
 
     Args:
-        path: where; the folder must be there. An existing file is replaced.
+        path: where; an existing file is replaced.
         coverage: (H, W), 0..1, as large as the plate's display window.
         channels: which channels carry it.
         fps: frames per second, for the header.
@@ -60,7 +58,7 @@ def write_matte(
     buffer = io.BytesIO()
     # Written through Python's own file, whose errors say what the disk's trouble is.
     OpenEXR.File(header, dict.fromkeys(channels, half)).write(buffer)
-    _write_whole(path, buffer.getbuffer())
+    write_file(path, buffer.getbuffer(), flush=False)
 
 
 def exact_rate(fps: float) -> Fraction:
@@ -69,15 +67,3 @@ def exact_rate(fps: float) -> Fraction:
         if abs(float(rate) - fps) < 0.001:
             return rate
     return Fraction(fps).limit_denominator(1001)
-
-
-def _write_whole(path: Path, data: memoryview) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise write_failure(path, error) from error

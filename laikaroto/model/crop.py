@@ -63,7 +63,7 @@ def invert(matrix: FloatArray) -> FloatArray:
 def reduce_plate(
     image: NDArray[np.float32], box: Box, size: int
 ) -> tuple[NDArray[np.float32], float]:
-    """Shrink a plate so that a crop of it does not alias.
+    """Shrink a plate (H, W, 3), or a mask (H, W) of it, so that a crop of it does not alias.
 
     Area averaging, so fine grain is averaged and not skipped; never enlarges.
 

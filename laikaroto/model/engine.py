@@ -22,7 +22,7 @@ from dataclasses import astuple, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from laikaroto.ahead import ahead
+from laikaroto.ahead import ahead, usable_threads
 from laikaroto.coords import FloatArray
 from laikaroto.errors import ModelError
 from laikaroto.model.crop import (
@@ -34,7 +34,7 @@ from laikaroto.model.crop import (
     whole_plate,
 )
 from laikaroto.model.looks import LOOKS, Look, look_matrix, merge, see
-from laikaroto.model.network import Network, Outputs, usable_threads
+from laikaroto.model.network import Network, Outputs
 from laikaroto.model.package import ModelPackage
 from laikaroto.model.predictions import Predictions
 from laikaroto.plate.colour import encode_log

@@ -13,7 +13,6 @@ request waits for it, outside the interpreter lock, and gets its error.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -144,9 +143,3 @@ def settings(threads: int) -> dict[str, Any]:
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # several tasks share a host's cores
     }
-
-
-def usable_threads() -> int:
-    """Processor threads this task may use: OMP_NUM_THREADS if a farm set it, else all."""
-    text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdigit() and int(text) > 0 else len(os.sched_getaffinity(0))

@@ -115,52 +115,43 @@ def load_package(folder: Path) -> ModelPackage:
         )
     try:
         verify_manifest(folder)
-        info = _read_info(folder / "model.json")
+        info = read_info(folder)
         template = read_template(folder / "template.json")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         prior, mirror = read_prior(folder, template), read_mirror(folder, template)
     except (SidecarError, TruthError) as error:
         raise ModelError(f"model package is damaged; train again or roll back:\n{error}") from error
-    except ValidationError as error:
-        faults = "\n".join(f"{folder / 'model.json'}: {line}" for line in describe_faults(error))
-        raise ModelError(faults) from error
     except (OSError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder}: model package is damaged: {error}") from error
     return ModelPackage(folder, info, template, metrics, prior, mirror)
 
 
-def _read_info(path: Path) -> ModelInfo:
-    """model.json; its schema is looked at first, since another one has other fields."""
-    text = path.read_text(encoding="utf-8")
-    data = json.loads(text)
-    found = data.get("schema_name") if isinstance(data, dict) else None
-    if found not in (SCHEMA, *_OLDER):
-        raise ModelError(
-            f"{path}: wanted schema {SCHEMA}, got {found}: made by another release of laikaroto; "
-            "train again"
-        )
-    return ModelInfo.model_validate_json(text)
-
-
 def read_info(folder: Path) -> ModelInfo:
     """How a package was made, out of its model.json alone: no checksum is verified.
 
+    Its schema is looked at first, since another one has other fields.
+
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: the file is missing, damaged, or of an unknown schema.
     """
     path = folder / "model.json"
     try:
-        return ModelInfo.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        data = json.loads(text)
+        found = data.get("schema_name") if isinstance(data, dict) else None
+        if found not in (SCHEMA, *_OLDER):
+            raise ModelError(
+                f"{path}: wanted schema {SCHEMA}, got {found}: made by another release of "
+                "laikaroto; train again"
+            )
+        return ModelInfo.model_validate_json(text)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         faults = "\n".join(f"{path}: {line}" for line in describe_faults(error))
         raise ModelError(faults) from error
-
-
-def list_packages(models: Path) -> list[ModelPackage]:
-    """All packages of a character, oldest first; ``models`` is Show.models_folder."""
-    return [load_package(models / version) for version in versions(models)]
+    except ValueError as error:
+        raise ModelError(f"{path}: is damaged: {error}; train again or roll back") from error
 
 
 def _read_history(models: Path) -> list[str]:

@@ -6,8 +6,6 @@ joined by the solve.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
 from laikaroto.errors import LaikarotoError
-from laikaroto.sidecar.files import write_file
+from laikaroto.model.arrays import load_arrays, write_arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,9 +66,7 @@ def join_predictions(chunks: Sequence[Predictions]) -> Predictions:
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write one chunk, whole or not at all."""
-    stream = io.BytesIO()
-    np.savez(stream, **{f.name: getattr(predictions, f.name) for f in fields(Predictions)})
-    write_file(path, stream.getvalue())
+    write_arrays(path, {f.name: getattr(predictions, f.name) for f in fields(Predictions)})
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -80,10 +76,8 @@ def read_predictions(path: Path) -> Predictions:
         LaikarotoError: the file is missing or damaged.
     """
     try:
-        # from memory: numpy leaves a damaged file open
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
-            return Predictions(**{f.name: data[f.name] for f in fields(Predictions)})
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return Predictions(**load_arrays(path, [f.name for f in fields(Predictions)]))
+    except (OSError, ValueError) as error:
         raise LaikarotoError(
             f"{path}: prediction of a chunk cannot be read: {error}; run its predict task again"
         ) from error

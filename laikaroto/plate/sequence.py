@@ -14,7 +14,7 @@ from pathlib import Path
 
 from laikaroto.config import PlateConfig
 from laikaroto.errors import ConfigError, PlateError, UsageError
-from laikaroto.frames import format_frames
+from laikaroto.frames import format_frames, parse_frames
 from laikaroto.plate.chunks import UnclearLayoutError, find_cut
 from laikaroto.plate.exr import PlateHeader, read_header, read_rgb
 
@@ -195,7 +195,7 @@ def _describe(
 ) -> str:
     lines = {frame: f"frame {frame}: {fault}" for frame, fault in faults.items()}
     for run in format_frames(missing).split(",") if missing else []:
-        first = next(frame for frame in missing if run.startswith(str(frame)))
+        first = parse_frames(run)[0]
         label = "frame" if run == str(first) else "frames"
         lines[first] = f"{label} {run}: missing (wanted {sequence.path(first)})"
     total = len(missing) + len(faults)

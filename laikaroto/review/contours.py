@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from laikaroto.coords import FloatArray
+from laikaroto.coords import FloatArray, to_index
 from laikaroto.plate.proxy import make_proxy
 from laikaroto.shapes.artist import ArtistShape
 from laikaroto.shapes.bezier import sample
@@ -43,7 +43,7 @@ def draw_contours(
         colour = _OURS if entry.visible else _HIDDEN
         _line(picture, sample(entry.points, closed=shape_ours.closed), shape_ours.closed, colour,
               scale, 1)  # fmt: skip
-        for number, (x, y) in enumerate(entry.points[:, :2] * scale):
+        for number, (x, y) in enumerate(to_index(entry.points[:, :2] * scale)):
             at = (round(float(x)), round(float(y)))
             cv2.circle(picture, at, 3, colour, -1, cv2.LINE_AA)
             cv2.putText(picture, str(number), (at[0] + 4, at[1] - 4), cv2.FONT_HERSHEY_SIMPLEX,
@@ -55,6 +55,6 @@ def _line(
     picture: NDArray[np.uint8], line: FloatArray, closed: bool, colour: tuple[int, int, int],
     scale: float, thickness: int,
 ) -> None:  # fmt: skip
-    # cv2 counts pixel centres at whole numbers; 1/16 px is what its shift of 4 can say
-    at = np.round((line * scale - 0.5) * 16).astype(np.int32)
+    # 1/16 px is what a shift of 4 can say
+    at = np.round(to_index(line * scale) * 16).astype(np.int32)
     cv2.polylines(picture, [at], closed, colour, thickness, cv2.LINE_AA, 4)

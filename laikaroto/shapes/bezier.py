@@ -31,8 +31,12 @@ def segments(points: FloatArray, *, closed: bool) -> FloatArray:
 
 
 def bernstein(count: int, *, endpoint: bool = False) -> FloatArray:
-    """Cubic Bernstein basis at ``count`` even parameters of [0, 1): (count, 4)."""
-    t = np.linspace(0.0, 1.0, count, endpoint=endpoint)
+    """Cubic Bernstein basis at ``count`` even parameters of [0, 1), or of [0, 1]: (count, 4)."""
+    return bernstein_at(np.linspace(0.0, 1.0, count, endpoint=endpoint))
+
+
+def bernstein_at(t: FloatArray) -> FloatArray:
+    """Cubic Bernstein basis at parameters (…): (…, 4)."""
     s = 1.0 - t
     return np.stack([s**3, 3 * s**2 * t, 3 * s * t**2, t**3], axis=-1)
 

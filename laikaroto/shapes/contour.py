@@ -169,7 +169,7 @@ def _sharpest(contour: Contour, at: float, window_px: float) -> float:
 
 
 def crossing_loop(contour: Contour, *, samples: int = 160) -> float:
-    """Size of the largest loop a closed contour makes with itself: a share of its own area.
+    """Size of the largest loop a closed contour makes with itself: a share of its bounding box.
 
     Lids that close on each other touch and cross all along, and enclose nothing between;
     a contour that was tangled encloses something on both sides of a crossing.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
-from laikaroto.shapes.bezier import distance_to_polyline, segments
+from laikaroto.shapes.bezier import bernstein_at, distance_to_polyline, segments
 from laikaroto.shapes.contour import Contour
 
 _SAMPLES = 24  # of each stretch
@@ -159,7 +159,7 @@ def _start(contour: Contour, along: FloatArray, free: NDArray[np.bool_]) -> _Sta
     places, ends = _sample_stretches(contour, along)
     nexts = ends % len(along)
     t = np.broadcast_to(_middles(), places.shape[:2])
-    b = _bernstein(t)
+    b = bernstein_at(t)
     p0, p3 = xy[: len(ends)], xy[nexts]
     d1, d2 = out[: len(ends)], -into[nexts]
     base = (b[..., :2].sum(-1)[..., None] * p0[:, None]
@@ -188,11 +188,6 @@ def _middles() -> FloatArray:
     return (np.arange(_SAMPLES) + 0.5) / _SAMPLES
 
 
-def _bernstein(t: FloatArray) -> FloatArray:
-    s = 1.0 - t
-    return np.stack([s**3, 3 * s**2 * t, 3 * s * t**2, t**3], axis=-1)
-
-
 def _spans(contour: Contour, along: FloatArray) -> FloatArray:
     """Length of the contour between each point and the next, (S,) px."""
     if contour.closed:
@@ -211,7 +206,7 @@ def _find_feet(contour: Contour, state: _State) -> _Feet:
     places, _ = _sample_stretches(contour, state.along)
     polygons = segments(state.points, closed=contour.closed)
     grid = np.linspace(0.0, 1.0, 17)
-    curve = np.einsum("tk,skc->stc", _bernstein(grid), polygons)
+    curve = np.einsum("tk,skc->stc", bernstein_at(grid), polygons)
     lengths = np.cumsum(np.linalg.norm(np.diff(curve, axis=1), axis=-1), axis=1)
     lengths = np.concatenate([np.zeros((len(lengths), 1)), lengths], axis=1)
     total = np.maximum(lengths[:, -1:], 1e-9)
@@ -220,7 +215,7 @@ def _find_feet(contour: Contour, state: _State) -> _Feet:
     second = 2 * np.diff(first, axis=1)
     for _ in range(3):  # Newton on the distance
         s = 1.0 - t
-        at = np.einsum("stk,skc->stc", _bernstein(t), polygons)
+        at = np.einsum("stk,skc->stc", bernstein_at(t), polygons)
         basis2 = np.stack([s**2, 2 * s * t, t**2], axis=-1)
         speed = np.einsum("stk,skc->stc", basis2, first)
         bend = np.einsum("stk,skc->stc", np.stack([s, t], axis=-1), second)
@@ -230,7 +225,7 @@ def _find_feet(contour: Contour, state: _State) -> _Feet:
         curve2 = np.where(curve2 > 1e-9, curve2, np.maximum((speed**2).sum(-1), 1e-9))
         t = np.clip(t - np.clip(slope / curve2, -0.1, 0.1), 0.0, 1.0)
     s = 1.0 - t
-    basis = _bernstein(t)
+    basis = bernstein_at(t)
     at = np.einsum("stk,skc->stc", basis, polygons)
     speed = np.einsum("stk,skc->stc", np.stack([s**2, 2 * s * t, t**2], axis=-1), first)
     size = np.maximum(np.linalg.norm(speed, axis=-1, keepdims=True), 1e-9)

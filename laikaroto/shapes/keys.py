@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from laikaroto.coords import FloatArray
-from laikaroto.shapes.bezier import segments
+from laikaroto.shapes.bezier import bernstein_at, segments
 from laikaroto.shapes.records import Shape
 
 #: What an eye does not see and a matte hardly.
@@ -143,15 +143,10 @@ def _refining() -> FloatArray:
     rows = []
     for piece in range(_PIECES):
         start, width = piece / _PIECES, 1.0 / _PIECES
-        basis = _basis(start), _basis(start + width)
+        basis = bernstein_at(np.array([start, start + width]))
         slope = _slope(start) * width / 3.0, _slope(start + width) * width / 3.0
         rows += [basis[0], basis[0] + slope[0], basis[1] - slope[1]]
-    return np.array([*rows, _basis(1.0)])
-
-
-def _basis(t: float) -> FloatArray:
-    s = 1.0 - t
-    return np.array([s**3, 3 * s**2 * t, 3 * s * t**2, t**3])
+    return np.array([*rows, bernstein_at(np.array(1.0))])
 
 
 def _slope(t: float) -> FloatArray:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 from laikaroto.errors import write_failure
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{12}")
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
     """Write ``data`` to ``path`` through a hidden sibling that is flushed, then renamed.
+
+    Args:
+        path: where; its folder is made if need be.
+        data: the whole file.
+        flush: to disk, so that it survives a power cut; of many files that are made again in
+            that case, waiting for each would cost more than they do.
 
     Raises:
         TryAgainError: the system refused; the former file is untouched, nothing is left over.
@@ -25,23 +32,30 @@ def write_file(path: Path, data: bytes) -> None:
             with temporary.open("xb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if flush:
+                    os.fsync(stream.fileno())
             os.replace(temporary, path)
-            sync_folder(path.parent)
+            if flush:
+                sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_failure(path, error) from error
 
 
-def sweep(*folders: Path) -> None:
+def sweep(*folders: Path, names: Collection[str] | None = None) -> None:
     """Remove what killed processes left of ``write_file`` in these folders.
 
-    Only where no other process is at work: one that is would have to write again.
+    Only where no other process writes the same files: one that does would have to write again.
+
+    Args:
+        folders: where; they need not be there.
+        names: of files whose leftovers go; None for those of every file.
     """
     for folder in folders:
         for path in folder.glob(".*"):
-            if _TEMPORARY.fullmatch(path.name):
+            found = _TEMPORARY.fullmatch(path.name)
+            if found and (names is None or found["name"] in names):
                 path.unlink(missing_ok=True)
 
 

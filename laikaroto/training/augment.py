@@ -24,6 +24,8 @@ from laikaroto.training.views import GRID, Image, Rng, relief_map
 RELIGHT = 0.07
 #: soft masks are made this many times smaller than the picture
 _MASK_GRID = 4
+#: side of the stock that grain is cut from, where that is more than the picture needs
+_GRAIN_PX = 1280
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +33,8 @@ class Sample:
     """A crop with its truth.
 
     image (S, S, 3) float32 log-encoded; values (P, 6) control points in crop px; visible,
-    known (P,) bool; depth (P,) of ``relief.find_relief`` or None where it is not known.
+    known (P,) bool; depth (P,) of ``relief.find_relief``, behind (S, S) float32, how much of each
+    pixel lies behind the puppet: None where they are not known.
     """
 
     image: Image
@@ -39,6 +42,7 @@ class Sample:
     visible: NDArray[np.bool_]
     known: NDArray[np.bool_]
     depth: FloatArray | None = None
+    behind: Image | None = None
 
 
 def light(sample: Sample, rng: Rng) -> Sample:
@@ -86,9 +90,9 @@ def defocus(sample: Sample, rng: Rng) -> Sample:
 
 
 @functools.cache
-def _grain_stock(soft: bool) -> Image:
+def _grain_stock(soft: bool, side: int) -> Image:
     """A large piece of grain of strength 1, from which pictures cut theirs: making it is slow."""
-    noise = np.random.default_rng(0).standard_normal((1280, 1280, 3), dtype=np.float32)
+    noise = np.random.default_rng(0).standard_normal((side, side, 3), dtype=np.float32)
     if not soft:
         return noise
     return np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.7), np.float32) * np.float32(1.8)
@@ -97,7 +101,8 @@ def _grain_stock(soft: bool) -> Image:
 def grain(sample: Sample, rng: Rng) -> Sample:
     """Film grain: noise of one to two px."""
     size = sample.image.shape[0]
-    stock = _grain_stock(bool(rng.random() < 0.5))
+    # views have more room than crops: of the largest, 1536 px
+    stock = _grain_stock(bool(rng.random() < 0.5), max(_GRAIN_PX, size + size // 4))
     top, left = rng.integers(0, len(stock) - size, 2)
     noise = stock[top : top + size, left : left + size]
     amount = float(rng.uniform(0, 0.035))
@@ -108,7 +113,8 @@ def grain(sample: Sample, rng: Rng) -> Sample:
 def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     """Show another picture outside a soft hull around the points: a new set behind the puppet.
 
-    Where some points are not known, the hull says nothing of how far the puppet reaches.
+    Within the hull as well, where it is known what lies behind the puppet (a green card). Where
+    some points are not known, the hull says nothing of how far the puppet reaches.
     """
     if not sample.known.all():
         return sample
@@ -120,7 +126,10 @@ def another_set(sample: Sample, rng: Rng, other: Image) -> Sample:
     cv2.fillPoly(mask, [np.round(wide).astype(np.int32)], 1.0)
     soft = float(rng.uniform(1.0, 8.0)) * size / 256 / _MASK_GRID
     mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), soft), np.float32)
-    return replace(sample, image=_blend(sample.image, other, 1 - mask))
+    outside = 1 - mask
+    if sample.behind is not None:
+        outside = np.maximum(cv2.resize(outside, (size, size)), sample.behind)
+    return replace(sample, image=_blend(sample.image, other, outside))
 
 
 def _blend(image: Image, other: Image, mask: Image) -> Image:

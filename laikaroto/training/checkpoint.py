@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import copy
 import io
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-import numpy as np
 import torch
 from torch import nn
 
 from laikaroto.errors import TruthError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.sidecar.files import write_file
 from laikaroto.training.dataset import Dataset
 from laikaroto.training.muon import Muon
@@ -116,22 +115,46 @@ def save(path: Path, data: dict[str, Any]) -> None:
     write_file(path, stream.getvalue())
 
 
-def write_weights(path: Path, state: State) -> None:
-    """Write the averaged networks as plain arrays, as a package's ``weights.npz``.
+def load(path: Path) -> Any:
+    """What ``save`` wrote; only plain tensors and values are accepted.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    try:
+        with ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise BadZipFile(f"checksum of {broken} differs")
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # neither torch nor zipfile lists what damaged files raise
+        raise ValueError((str(error).splitlines() or ["is damaged"])[0]) from error
+
+
+def write_weights(path: Path, drawer: Drawer, finder: Finder) -> None:
+    """Write networks as plain arrays, as a package's ``weights.npz``.
 
     Raises:
         TryAgainError: the disk refuses; a former file is intact.
     """
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        **{
-            f"{part}.{name}": value.numpy()
-            for part, module in (("drawer", state.average_drawer), ("finder", state.average_finder))
-            for name, value in module.state_dict().items()
-        },
-    )
-    write_file(path, stream.getvalue())
+    arrays = {
+        f"{part}.{name}": value.numpy()
+        for part, module in (("drawer", drawer), ("finder", finder))
+        for name, value in module.state_dict().items()
+    }
+    write_arrays(path, arrays)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What ``write_weights`` wrote, by names that begin with ``drawer.`` or ``finder.``.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    return {name: torch.from_numpy(array) for name, array in load_arrays(path).items()}
 
 
 def write_checkpoint(path: Path, state: State) -> None:
@@ -160,12 +183,8 @@ def read_checkpoint(path: Path, state: State) -> bool:
     if not path.is_file():
         return False
     try:
-        with ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise BadZipFile(f"checksum of {broken} differs")
-        data = torch.load(path, weights_only=True, map_location="cpu")
-        _restore(state, data)
-    except (OSError, BadZipFile, zlib.error, RuntimeError, KeyError, ValueError) as error:
+        _restore(state, load(path))
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise TruthError(
             f"{path}: cannot be gone on from: {str(error).splitlines()[0]}; remove "
             f"{path.parent} to start this training anew"

@@ -208,16 +208,16 @@ class Dataset:
         moves = towards_others(self.relief, frame, values[:, 1], rng) * self.relief.side[frame]
         return Head(values, self.relief.depth[frame], moves)
 
-    def views(self, shots: Sequence[str], each: int, *, seed: int) -> list[Example]:
-        """Frames of these shots as another shot might show them: turned, relit, occluded.
+    def views(self, numbers: Sequence[int], each: int, *, seed: int) -> list[Example]:
+        """Examples as another shot might show them: turned, relit, occluded.
 
         Varied as training pictures are, but not warped into heads that no puppet has, every
         second one not turned either, and with room around the head, so that they can be cropped
         as plates are.
 
         Args:
-            shots: whose frames.
-            each: how many views of each frame.
+            numbers: which of the examples.
+            each: how many views of each.
             seed: of all chance.
 
         Returns:
@@ -225,9 +225,8 @@ class Dataset:
         """
         found: list[Example] = []
         size = round(self.crop_px * VIEW_ROOM)
-        for number, example in enumerate(self.examples):
-            if example.shot not in shots:
-                continue
+        for number in numbers:
+            example = self.examples[number]
             for again in range(each):
                 rng = np.random.default_rng((seed, number, again, 2))
                 head = self._head(number, rng) if again % 2 else Head(example.values)
@@ -249,6 +248,8 @@ class Dataset:
         self, example: Example, head: Head, rng: Rng, *, room: float = 1.0, rigid: bool = False
     ) -> Sample:
         image, scale = example.head, example.scale
+        if example.behind is not None:  # goes the way of the picture
+            image = np.dstack([image, example.behind])
         head = head.through(np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]))
         side = example.box.side * scale * room
         box = Box(example.box.x * scale, example.box.y * scale, side)
@@ -264,7 +265,9 @@ class Dataset:
             visible, known = visible[self.mirror.order], known[self.mirror.order]
             box = Box(width - box.x, box.y, box.side)
         crop, points = random_view(image, head, box, size, rng, self.probabilities, rigid=rigid)
-        sample = Sample(crop, points, visible, known, head.depth)
+        behind = crop[..., 3] if example.behind is not None else None
+        picture = np.ascontiguousarray(crop[..., :3])
+        sample = Sample(picture, points, visible, known, head.depth, behind)
         return vary(sample, rng, lambda: self._piece(rng, size), self.probabilities)
 
     def _starts(self, xy: FloatArray, rng: Rng) -> FloatArray:

@@ -17,9 +17,10 @@ from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
 from laikaroto.matte.rasterize import rasterize
 from laikaroto.shapes.records import Roto, Shape, ShapeFrame
+from laikaroto.tracking.flags import REFERENCE_WIDTH_PX
 from laikaroto.training.curve_distance import symmetric_distances, visible_segments
 
-REFERENCE_WIDTH_PX = 1280  # the limits below are meant for a plate of this width
+#: On a plate of ``REFERENCE_WIDTH_PX``; on others in proportion.
 CLEAN_MEAN_PX = 1.0
 CLEAN_P95_PX = 2.0
 STEP_PX = 0.5

@@ -6,14 +6,10 @@ can stay on a slow server while a night's training runs.
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.model.crop import (
     WHOLE_DETAIL,
     Box,
@@ -30,7 +27,6 @@ from laikaroto.model.crop import (
 )
 from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.files import write_file
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +38,8 @@ class Example:
     plate's; values (P, 6), visible, known (P,) as ``character.template.pack`` gives them,
     in plate px. placed (P,): points that tell where the head is, where that is more than
     the known ones: of a frame on which an artist corrected a few shapes. mirrored (P, 6):
-    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror.
+    control points of the mirror image about x = 0, once a ``Dataset`` has a mirror. behind (h, w)
+    float16, as large as head: how much of each pixel lies behind the puppet, where that is known.
     """
 
     shot: str
@@ -56,6 +53,7 @@ class Example:
     known: NDArray[np.bool_]
     placed: NDArray[np.bool_] | None = None
     mirrored: FloatArray | None = None
+    behind: NDArray[np.float16] | None = None
 
     @property
     def box(self) -> Box:
@@ -85,10 +83,12 @@ def write_example(
     crop_px: int,
     finder: tuple[int, int],
     artist: NDArray[np.bool_] | None = None,
+    behind: NDArray[np.float32] | None = None,
 ) -> None:
     """Prepare one frame: plate (H, W, 3) scene-linear and truth to one small file.
 
-    With ``artist`` (P,) only those points are truth; the others tell where the head is.
+    With ``artist`` (P,) only those points are truth; the others tell where the head is. ``behind``
+    (H, W), 0-1, is how much of each pixel lies behind the puppet; None if nobody knows.
 
     Raises:
         TruthError: the truth says nothing of this frame, or only one place.
@@ -107,20 +107,24 @@ def write_example(
         known = known & artist
     encoded = encode_log(rgb)
     head, scale = reduce_plate(encoded, box_around(values[placed, :2]), crop_px)
+    thin = np.zeros((0, 0), np.float32)
+    if behind is not None:
+        thin, _ = reduce_plate(behind, box_around(values[placed, :2]), crop_px)
     whole, matrix = whole_plate(encoded, (finder[0] * WHOLE_DETAIL, finder[1] * WHOLE_DETAIL))
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        head=head.astype(np.float16),
-        scale=scale,
-        whole=whole.astype(np.float16),
-        matrix=matrix,
-        values=values,
-        visible=visible,
-        known=known,
-        placed=placed,
+    write_arrays(
+        example_file(folder, roto.shot, frame),
+        {
+            "head": head.astype(np.float16),
+            "scale": scale,
+            "whole": whole.astype(np.float16),
+            "matrix": matrix,
+            "values": values,
+            "visible": visible,
+            "known": known,
+            "placed": placed,
+            "behind": thin.astype(np.float16),
+        },
     )
-    write_file(example_file(folder, roto.shot, frame), stream.getvalue())
 
 
 def read_example(folder: Path, shot: str, frame: int) -> Example:
@@ -129,20 +133,15 @@ def read_example(folder: Path, shot: str, frame: int) -> Example:
     Raises:
         TruthError: the file is missing or damaged.
     """
-    with _opened(folder, shot, frame) as data:
-        known, placed = data["known"], data["placed"]
-        return Example(
-            shot,
-            frame,
-            data["head"],
-            float(data["scale"]),
-            data["whole"],
-            data["matrix"],
-            data["values"],
-            data["visible"],
-            known,
-            None if np.array_equal(known, placed) else placed,
-        )
+    head, scale, whole, matrix, values, visible, known, placed, behind = _read(
+        folder, shot, frame,
+        ("head", "scale", "whole", "matrix", "values", "visible", "known", "placed", "behind"),
+    )  # fmt: skip
+    return Example(
+        shot, frame, head, float(scale), whole, matrix, values, visible, known,
+        placed=None if np.array_equal(known, placed) else placed,
+        behind=behind if behind.size else None,
+    )  # fmt: skip
 
 
 def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -151,15 +150,13 @@ def read_points(folder: Path, shot: str, frame: int) -> tuple[FloatArray, NDArra
     Raises:
         TruthError: the file is missing or damaged.
     """
-    with _opened(folder, shot, frame) as data:
-        return data["values"], data["known"]
+    values, known = _read(folder, shot, frame, ("values", "known"))
+    return values, known
 
 
-@contextmanager
-def _opened(folder: Path, shot: str, frame: int) -> Iterator[Mapping[str, NDArray[Any]]]:
+def _read(folder: Path, shot: str, frame: int, names: Sequence[str]) -> list[Any]:
     path = example_file(folder, shot, frame)
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            yield data
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        return list(load_arrays(path, names).values())
+    except (OSError, ValueError) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error

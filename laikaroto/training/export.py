@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from laikaroto.coords import FloatArray
-from laikaroto.errors import write_failure
 from laikaroto.model.convert import write_ir
+from laikaroto.training.checkpoint import write_weights
 from laikaroto.training.network import Drawer, Finder
 
 FINDER_OUTPUTS = ("centre", "side", "found")
@@ -90,28 +90,18 @@ def export_networks(
         TryAgainError: the files cannot be written.
     """
     width, height = finder_size
-    crop = torch.zeros(1, 3, drawer.size, drawer.size)
     drawer.eval()
     finder.eval()
-    try:
-        write_ir(
-            ExportedFinder(finder, finder_size).eval(),
-            torch.zeros(1, 3, height, width),
-            folder / "finder.xml",
-            outputs=FINDER_OUTPUTS,
-        )
-        write_ir(
-            ExportedDrawer(drawer, error_scale).eval(),
-            crop,
-            folder / "drawer.xml",
-            outputs=DRAWER_OUTPUTS,
-        )
-        weights = {
-            f"{part}.{name}": value.numpy()
-            for part, module in (("drawer", drawer), ("finder", finder))
-            for name, value in module.state_dict().items()
-        }
-        with (folder / "weights.npz").open("wb") as stream:
-            np.savez(stream, **weights)
-    except OSError as error:
-        raise write_failure(folder, error) from error
+    write_ir(
+        ExportedFinder(finder, finder_size).eval(),
+        torch.zeros(1, 3, height, width),
+        folder / "finder.xml",
+        outputs=FINDER_OUTPUTS,
+    )
+    write_ir(
+        ExportedDrawer(drawer, error_scale).eval(),
+        torch.zeros(1, 3, drawer.size, drawer.size),
+        folder / "drawer.xml",
+        outputs=DRAWER_OUTPUTS,
+    )
+    write_weights(folder / "weights.npz", drawer, finder)

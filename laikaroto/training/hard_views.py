@@ -9,6 +9,7 @@ looks that inference takes (``model.looks``). What comes out calibrates expected
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,15 +26,17 @@ from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.training.calibrate import JudgedFrame, JudgedShape, fit_calibration
-from laikaroto.training.dataset import VIEW_ROOM
+from laikaroto.training.checkpoint import read_weights
+from laikaroto.training.dataset import VIEW_ROOM, Dataset
 from laikaroto.training.evaluate import Evaluation, evaluate
 from laikaroto.training.examples import Example
 from laikaroto.training.loop import UNSEEN, Course
 from laikaroto.training.network import Drawer
 
-#: Views of all held-out frames together, and of a single frame at most.
+#: Views of all held-out frames together at most, and of a single frame at least and at most. Of
+#: more frames than that makes, some are chosen: views take time, and neighbours are alike.
 MOST_VIEWS = 96
-MOST_EACH = 10
+LEAST_EACH, MOST_EACH = 2, 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +104,7 @@ def calibrate(course: Course, scale: FloatArray) -> ErrorCalibration:
         TruthError: the weights of that phase are not there.
     """
     settings, dataset = course.settings, course.dataset
-    frames = sum(example.shot in settings.held_out for example in dataset.examples)
-    each = max(2, min(MOST_EACH, MOST_VIEWS // max(frames, 1)))
+    shown, each = _shown(dataset, settings.held_out)
     kept = [shot for shot in settings.training_shots if shot not in settings.held_out]
     drawer = ViewDrawer(
         drawer=_unseen_drawer(course),
@@ -113,11 +115,21 @@ def calibrate(course: Course, scale: FloatArray) -> ErrorCalibration:
     )
     judged: list[JudgedFrame] = []
     for shot in settings.held_out:
-        views = dataset.views([shot], each, seed=settings.seed)
+        own = [number for number in shown if dataset.examples[number].shot == shot]
+        views = dataset.views(own, each, seed=settings.seed)
         if views:
             predictions = drawer.draw(views)
             judged += judge_views(views, predictions, course.template, course.plates[shot])
     return fit_calibration(judged)
+
+
+def _shown(dataset: Dataset, held_out: Sequence[str]) -> tuple[list[int], int]:
+    """Which examples are shown, by number, and how many views of each."""
+    held = [n for n, example in enumerate(dataset.examples) if example.shot in held_out]
+    most = MOST_VIEWS // LEAST_EACH
+    if len(held) > most:
+        held = [held[i] for i in np.linspace(0, len(held) - 1, most).round().astype(int)]
+    return held, min(MOST_EACH, MOST_VIEWS // max(len(held), 1))
 
 
 def _unseen_drawer(course: Course) -> Drawer:
@@ -128,13 +140,8 @@ def _unseen_drawer(course: Course) -> Drawer:
     )
     path = course.folder / UNSEEN
     try:
-        with np.load(path, allow_pickle=False) as data:
-            weights = {
-                name.removeprefix("drawer."): torch.from_numpy(data[name])
-                for name in data.files
-                if name.startswith("drawer.")
-            }
-        drawer.load_state_dict(weights)
+        own = {n: w for n, w in read_weights(path).items() if n.startswith("drawer.")}
+        drawer.load_state_dict({name.removeprefix("drawer."): w for name, w in own.items()})
     except (OSError, ValueError, RuntimeError) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the train step again") from error
     return drawer

@@ -14,7 +14,6 @@ the samples that one would see.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ import cv2
 import torch
 from torch import nn
 
+from laikaroto.ahead import usable_threads
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.errors import ConfigError, TruthError, TryAgainError, UsageError
 from laikaroto.shapes.records import PlateInfo
@@ -59,13 +59,8 @@ UNSEEN = "unseen.npz"
 
 
 def threads_for(processes: int = 1) -> int:
-    """Threads of each of the processes that share the CPUs of this task.
-
-    A farm says in OMP_NUM_THREADS how many a task was given; without it, it is all there are.
-    """
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    cpus = int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
-    return max(1, cpus // processes)
+    """Threads of each of the processes that share the CPUs of this task."""
+    return max(1, usable_threads() // processes)
 
 
 def use_threads(processes: int = 1) -> int:
@@ -207,7 +202,7 @@ def _finish_held_out(course: Course, state: State, index: CurveIndex) -> None:
                 "rows": [[example.shot, example.frame] for example in held_out.examples],
             },
         )
-        write_weights(course.folder / UNSEEN, state)
+        write_weights(course.folder / UNSEEN, state.average_drawer, state.average_finder)
     (seconds,) = peers.agree(state.seconds + time.monotonic() - began)
     state.seconds, state.measured_at_s = seconds or 0.0, reached
 

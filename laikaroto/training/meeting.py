@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from laikaroto.errors import UsageError, write_failure
+from laikaroto.errors import UsageError
+from laikaroto.sidecar.files import write_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,15 +100,9 @@ def write_notice(path: Path, place: tuple[str, int]) -> None:
     Raises:
         TryAgainError: the disk refuses.
     """
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     host, port = place
-    try:
-        hidden.write_text(f"[{host}]:{port}\n" if ":" in host else f"{host}:{port}\n")
-        os.replace(hidden, path)
-    except OSError as error:
-        with suppress(OSError):
-            hidden.unlink()
-        raise write_failure(path, error) from error
+    text = f"[{host}]:{port}\n" if ":" in host else f"{host}:{port}\n"
+    write_file(path, text.encode())
 
 
 def read_notice(path: Path) -> tuple[str, int] | None:

@@ -17,14 +17,11 @@ Each time one is shown, it stands before another piece of a plate, mixed in line
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -34,11 +31,11 @@ from laikaroto.character.template import CharacterTemplate, pack
 from laikaroto.config import PlateConfig
 from laikaroto.coords import FloatArray
 from laikaroto.errors import PlateError, TruthError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.model.crop import Box, box_around, reduce_plate
 from laikaroto.plate.colour import decode_log, encode_log
 from laikaroto.plate.exr import read_rgb
 from laikaroto.shapes.records import Roto
-from laikaroto.sidecar.files import write_file
 from laikaroto.training.examples import Example
 from laikaroto.training.poses import fit_similarity, mean_pose
 
@@ -112,11 +109,13 @@ def find_renders(folders: Sequence[Path], template: CharacterTemplate) -> list[R
             faults.append(f"{folder}: there is no such folder; mend training.renders.folders")
             continue
         before = len(found) + len(faults)
-        for number, path in enumerate(sorted(folder.glob("*.json"))):
+        for path in sorted(folder.glob("*.json")):
             picture = _picture_of(path, faults)
             points = _read_points(path, template, faults)
             if picture is not None and points is not None:
-                found.append(RenderFile(f"{folder.name}.{number:06d}", picture, points))
+                # numbered throughout: two folders may be called the same
+                name = f"{folder.name}.{len(found):06d}"
+                found.append(RenderFile(name, picture, points))
         for path in sorted(folder.iterdir()):
             if path.suffix in _SUFFIXES and not path.with_suffix(".json").is_file():
                 faults.append(f"{path}: has no {path.stem}.json with its points beside it")
@@ -207,17 +206,17 @@ def write_render(
     box = box_around(mean @ matrix[:, :2].T + matrix[:, 2])
     colour, scale = reduce_plate(light, box, crop_px)
     thin, _ = reduce_plate(np.repeat(alpha[..., None], 3, axis=2), box, crop_px)
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        colour=encode_log(colour).astype(np.float16),
-        alpha=thin[..., 0].astype(np.float16),
-        scale=scale,
-        values=values,
-        known=known,
-        box=np.array([box.x, box.y, box.side]),
+    write_arrays(
+        path,
+        {
+            "colour": encode_log(colour).astype(np.float16),
+            "alpha": thin[..., 0].astype(np.float16),
+            "scale": scale,
+            "values": values,
+            "known": known,
+            "box": np.array([box.x, box.y, box.side]),
+        },
     )
-    write_file(path, stream.getvalue())
 
 
 def read_render(path: Path) -> RenderedHead:
@@ -227,18 +226,13 @@ def read_render(path: Path) -> RenderedHead:
         TruthError: the file is missing or damaged.
     """
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            return RenderedHead(
-                path.stem,
-                data["colour"],
-                data["alpha"],
-                float(data["scale"]),
-                data["values"],
-                data["known"],
-                Box(*(float(value) for value in data["box"])),
-            )
-    except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile, zlib.error) as error:
+        colour, alpha, scale, values, known, box = load_arrays(
+            path, ("colour", "alpha", "scale", "values", "known", "box")
+        ).values()
+        x, y, side = box.tolist()
+    except (OSError, ValueError) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
+    return RenderedHead(path.stem, colour, alpha, float(scale), values, known, Box(x, y, side))
 
 
 def read_rgba(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

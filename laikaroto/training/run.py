@@ -13,26 +13,23 @@ metrics.json      what ``evaluate`` made of them
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from laikaroto.character.template import CharacterTemplate, read_template
 from laikaroto.config import describe_faults
 from laikaroto.coords import FloatArray
 from laikaroto.errors import TruthError, TryAgainError
+from laikaroto.model.arrays import load_arrays, write_arrays
 from laikaroto.shapes.records import PlateInfo
 from laikaroto.sidecar.files import write_file
-from laikaroto.training.checkpoint import Settings, State, new_state, read_checkpoint
+from laikaroto.training.checkpoint import Settings, State, load, new_state, read_checkpoint
 from laikaroto.training.dataset import Dataset
 from laikaroto.training.examples import read_example, read_points
 from laikaroto.training.loop import Course, Report
@@ -141,9 +138,7 @@ def write_mirrored(
     for (shot, frame), (values, _) in zip(frames, points, strict=True):
         images.append(mirror.values(values, 0.0))
         report(1.0, f"mirrored {shot} frame {frame}")
-    stream = io.BytesIO()
-    np.savez(stream, mirrored=np.stack(images))
-    write_file(run / MIRRORED, stream.getvalue())
+    write_arrays(run / MIRRORED, {"mirrored": np.stack(images)})
 
 
 def _read_mirrored(run: Path, frames: int, points: int) -> Sequence[FloatArray | None]:
@@ -152,9 +147,8 @@ def _read_mirrored(run: Path, frames: int, points: int) -> Sequence[FloatArray |
     if not path.is_file():
         return [None] * frames
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
-            images = np.asarray(data["mirrored"], np.float64)
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+        images = load_arrays(path, ("mirrored",))["mirrored"]
+    except (OSError, ValueError) as error:
         raise TruthError(f"{path}: cannot be read: {error}; run the prepare step again") from error
     if images.shape != (frames, points, 6):
         raise TruthError(
@@ -237,10 +231,15 @@ def _settings(
             )
             write_file(path, (json.dumps(asdict(chosen), indent=1) + "\n").encode())
         text = path.read_text(encoding="utf-8")
-    saved = json.loads(peers.tell(text))
-    for name in ("training_shots", "held_out", "finder_size"):
-        saved[name] = tuple(saved[name])
-    return Settings(**saved)
+    try:
+        saved = json.loads(peers.tell(text))
+        for name in ("training_shots", "held_out", "finder_size"):
+            saved[name] = tuple(saved[name])
+        return Settings(**saved)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TruthError(
+            f"{path}: cannot be gone on with: {error}; remove {run} to start this training anew"
+        ) from error
 
 
 def load_trained(course: Course) -> State:
@@ -256,22 +255,23 @@ def load_trained(course: Course) -> State:
 
 
 def read_held_out(course: Course) -> HeldOut | None:
-    """Predictions on the held-out shots, or None where nothing was held out."""
+    """Predictions on the held-out shots, or None where nothing was held out.
+
+    Raises:
+        TruthError: they are damaged.
+    """
     path = course.folder / "held_out.pt"
     if not path.is_file():
         return None
-    data = torch.load(path, weights_only=True)
     known = {(example.shot, example.frame): example for example in course.dataset.examples}
-    return HeldOut(
-        tuple(known[(shot, frame)] for shot, frame in data["rows"]),
-        data["values"].numpy(),
-        data["visible"].numpy(),
-        data["expected"].numpy(),
-        data["actual"].numpy(),
-    )
-
-
-def read_weights(package: Path, name: str = "weights.npz") -> dict[str, torch.Tensor]:
-    """Weights of a model package, for a warm start; plain arrays, nothing is unpickled."""
-    with np.load(package / name, allow_pickle=False) as data:
-        return {name: torch.from_numpy(data[name]) for name in data.files}
+    try:
+        data = load(path)
+        return HeldOut(
+            tuple(known[(shot, frame)] for shot, frame in data["rows"]),
+            data["values"].numpy(),
+            data["visible"].numpy(),
+            data["expected"].numpy(),
+            data["actual"].numpy(),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise TruthError(f"{path}: cannot be read: {error}; run the train step again") from error

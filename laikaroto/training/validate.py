@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from laikaroto.character.template import CharacterTemplate, unpack
 from laikaroto.coords import FloatArray, transform_points
-from laikaroto.model.crop import WHOLE_DETAIL, Box, box_around, crop_matrix, cut_crop, cut_view
+from laikaroto.model.crop import (
+    WHOLE_DETAIL,
+    Box,
+    box_around,
+    crop_matrix,
+    cut_crop,
+    cut_view,
+    invert,
+)
 from laikaroto.model.predictions import Predictions
 from laikaroto.model.prior import ShapePrior
 from laikaroto.shapes.records import PlateInfo, Roto
@@ -141,9 +149,8 @@ def predict_held_out(
 
 
 def _targets(example: Example, matrix: FloatArray, size: int, tracks: int) -> Targets:
-    linear = np.linalg.inv(matrix[:, :2])
-    back = np.column_stack([linear, -linear @ matrix[:, 2]])
-    values = torch.tensor(transform_points(example.values, back) / size, dtype=torch.float32)[None]
+    drawn = transform_points(example.values, invert(matrix)) / size
+    values = torch.tensor(drawn, dtype=torch.float32)[None]
     ones = torch.ones(1, len(example.values))
     return Targets(values[..., :2], values[:, tracks:, 2:], ones, ones)
 

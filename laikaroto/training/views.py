@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from laikaroto.coords import FloatArray
+from laikaroto.coords import FloatArray, transform_points
 from laikaroto.model.crop import Box, crop_matrix, invert
 from laikaroto.model.mirror import Mirror
 from laikaroto.training.expression import expression_field
@@ -60,11 +60,8 @@ class Head:
 
     def through(self, matrix: FloatArray) -> Head:
         """The same, seen through a 2×3 matrix."""
-        linear = matrix[:, :2]
-        values = (self.values.reshape(-1, 3, 2) @ linear.T).reshape(-1, 6)
-        values[:, :2] += matrix[:, 2]
-        moves = None if self.moves is None else self.moves @ linear.T
-        return Head(values, self.depth, moves)
+        moves = None if self.moves is None else self.moves @ matrix[:, :2].T
+        return Head(transform_points(self.values, matrix), self.depth, moves)
 
 
 def random_box(box: Box, rng: Rng) -> tuple[Box, float]:
@@ -87,7 +84,7 @@ def random_view(
     """Cut a crop under a random similarity, stretch and warps.
 
     Args:
-        image: (H, W, 3) plate or reduced plate.
+        image: (H, W, C) plate or reduced plate, and what else goes its way.
         head: what is known of it, in the image's px.
         box: where it is, in the image's px.
         size: side of the crop, px.
@@ -96,7 +93,7 @@ def random_view(
         rigid: neither stretch nor warp it into a head that no puppet has: it is turned at most.
 
     Returns:
-        The crop (size, size, 3) and the control points in crop px.
+        The crop (size, size, C) and the control points in crop px.
     """
     near, turn = random_box(box, rng)
     matrix = crop_matrix(near, size, turn=turn)

@@ -41,10 +41,12 @@ from laikaroto.sidecar.publish import building, publish, versions
 from laikaroto.sidecar.schema import read_roto
 from laikaroto.stopping import Stop
 from laikaroto.training.meeting import ALONE, Meeting
+from laikaroto.worker.green_card import card_behind, cards_digest, find_cards
 from laikaroto.worker.lease import check_lease
 from laikaroto.worker.warm_start import find_source, open_source, shots_to_hold_out
 
 if TYPE_CHECKING:
+    from laikaroto.training.checkpoint import State
     from laikaroto.training.loop import Course
     from laikaroto.training.processes import Peers
 
@@ -101,9 +103,9 @@ def _check_held_out(show: Show, character: str, shots: Sequence[str]) -> None:
 
 
 def truth_digest(show: Show, character: str) -> str:
-    """SHA-256 of the template, ground truth, corrections and renders, and what they are made for.
+    """SHA-256 of the template, ground truth, corrections, renders and what they are made for.
 
-    Pictures of renders count by size and time: there may be thousands.
+    Pictures of renders and green cards count by size and time: there may be thousands.
     """
     settings = show.character(character).training
     total = hashlib.sha256(f"{settings.crop_px} {settings.mirror}\n".encode())
@@ -115,6 +117,7 @@ def truth_digest(show: Show, character: str) -> str:
             else:
                 found = path.stat()
                 total.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    total.update(cards_digest(show, character).encode())
     total.update(training_set_digest(show, character).encode())
     return total.hexdigest()
 
@@ -136,6 +139,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     corrected = {shot.roto.shot: shot for shot in corrected_shots(show, character, template)}
     for shot in corrected.values():
         material.append(_corrected_plates(show, shot.roto))
+    cards = {roto.shot: find_cards(show, roto, header) for roto, _, header in material}
     total = sum(len(roto.frames) for roto, _, _ in material)
     done = 0
     for roto, sequence, _ in material:
@@ -145,6 +149,7 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
             write_example(
                 run / "dataset", roto, frame, rgb, template, crop_px=settings.crop_px,
                 finder=finder, artist=artist.get(frame),
+                behind=card_behind(show, cards[roto.shot], frame),
             )  # fmt: skip
             done += 1
             report(done / total, f"prepared {roto.shot} frame {frame}")
@@ -324,10 +329,7 @@ def evaluate(show: Show, *, character: str, run: Path, report: Report) -> None:
     }
     write_file(run / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
     if shots:
-        report(
-            1.0,
-            f"held out {', '.join(shots)}: {figures(metrics)}",
-        )
+        report(1.0, f"held out {', '.join(shots)}: {figures(metrics)}")
     else:
         report(1.0, "nothing was held out, so there is no figure: import a second shot")
 
@@ -406,7 +408,7 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
 
 
 def _model_info(
-    character: str, run: Path, course: Any, state: Any, calibration: ErrorCalibration
+    character: str, run: Path, course: Course, state: State, calibration: ErrorCalibration
 ) -> models.ModelInfo:
     from laikaroto.training.run import read_index
 
@@ -430,7 +432,7 @@ def _model_info(
     )
 
 
-def _calibration(course: Any, report: Report) -> tuple[FloatArray, ErrorCalibration]:
+def _calibration(course: Course, report: Report) -> tuple[FloatArray, ErrorCalibration]:
     """What held-out shots say of expected errors, of points (P,) before the prior and of shapes.
 
     As the drawer says where nothing was held out.

@@ -2,8 +2,7 @@
 
 The start is always what the model drew (``solved.json`` of the newest version, or its
 roto.json where nobody had corrected anything) and what it saw (``likeness.npz``); all corrections
-that hold are applied to it.
-Mattes are drawn anew only where a shape changed.
+that hold are applied to it. Mattes are drawn anew only where a shape changed.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.publish import building, latest_version
 from laikaroto.sidecar.publish import publish as publish_version
 from laikaroto.sidecar.schema import read_roto, roto_bytes, write_roto
-from laikaroto.worker.shot_report import summary
+from laikaroto.worker.shot_report import write_report
 
 Report = Callable[[float, str], None]
 
@@ -129,8 +128,7 @@ def publish_corrections(show: Show, *, shot: str, character: str, report: Report
                 stamped = replace(roto, version=number)
                 write_roto(target / "roto.json", stamped)
                 write_roto(target / SOLVED, replace(solved, version=number))
-                text = json.dumps(summary(stamped, job=token, **former), indent=1) + "\n"
-                (target / "report.json").write_text(text, encoding="utf-8")
+                write_report(target, stamped, job=token, **former)
 
             report(0.8, "writing manifest")
             made = publish_version(build, parent, stamp=stamp)

@@ -10,10 +10,9 @@ import errno
 import json
 import os
 import platform
-import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from laikaroto.errors import (
     TryAgainError,
     write_failure,
 )
+from laikaroto.sidecar.files import write_file
 
 # what a machine does to a task that another run, here or elsewhere, may not meet
 _PASSING = frozenset(
@@ -68,15 +68,7 @@ def write_result(run: Path, result: TaskResult) -> Path:
         TryAgainError: the disk refuses.
     """
     path = result_path(run, result.step, result.task, result.attempt)
-    hidden = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-        os.replace(hidden, path)
-    except OSError as error:
-        with suppress(OSError):
-            hidden.unlink()
-        raise write_failure(path, error) from error
+    write_file(path, (json.dumps(asdict(result), indent=1) + "\n").encode())
     return path
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto import __version__
+from laikaroto.ahead import usable_threads
 from laikaroto.character.template import template_digest
 from laikaroto.correction.apply import correct
 from laikaroto.correction.likeness import likeness_of, read_likeness, write_likeness
@@ -32,6 +33,7 @@ from laikaroto.plate.scan import scan_digest, scan_plates
 from laikaroto.plate.sequence import check_sequence, digest_sequence, find_sequence
 from laikaroto.shapes.records import Roto
 from laikaroto.show import Show
+from laikaroto.sidecar.files import sweep
 from laikaroto.sidecar.publish import building, versions
 from laikaroto.sidecar.publish import publish as publish_version
 from laikaroto.sidecar.schema import read_roto, write_roto
@@ -46,8 +48,8 @@ from laikaroto.worker.corrected import (
 )
 from laikaroto.worker.lease import check_lease
 from laikaroto.worker.redo import Redo, needless
-from laikaroto.worker.shot_job import JobFolder, ShotJob, sweep
-from laikaroto.worker.shot_report import summary
+from laikaroto.worker.shot_job import JobFolder, ShotJob
+from laikaroto.worker.shot_report import write_report
 
 if TYPE_CHECKING:
     from laikaroto.model.predictions import Predictions
@@ -157,7 +159,6 @@ def predict(
     import cv2
 
     from laikaroto.model.engine import Engine
-    from laikaroto.model.network import usable_threads
     from laikaroto.model.predictions import write_predictions
     from laikaroto.plate.reading import read_ahead
 
@@ -167,7 +168,7 @@ def predict(
     job = folder.read_job(shot=shot, character=character)
     chosen = job.pick(frames)
     path = folder.predictions / f"{chosen[0]}-{chosen[-1]}.npz"
-    sweep(folder.predictions, path.name)
+    sweep(folder.predictions, names=[path.name])
     report(0.0, "loading the model")
     threads = usable_threads()
     cv2.setNumThreads(1)  # whole frames are worked on side by side, not rows of one
@@ -202,9 +203,7 @@ def solve(show: Show, *, shot: str, character: str, run: Path, report: Report) -
     if _nothing_to_do(folder, report):
         return
     job = folder.read_job(shot=shot, character=character)
-    sweep(run, folder.roto.name)
-    sweep(run, folder.solved.name)
-    sweep(run, folder.likeness.name)
+    sweep(run, names=[folder.roto.name, folder.solved.name, folder.likeness.name])
     package = _package(show, job)
     report(0.1, "reading predictions")
     predictions = _gather(folder, job)
@@ -254,14 +253,11 @@ def mattes(
     config = show.character(character).mattes
     layers = _layers(show, character, roto)
     chosen = job.pick(frames)
-    try:
-        folder.mattes.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_failure(folder.mattes, error) from error
+    own = [folder.matte(layer, frame).name for layer in layers for frame in chosen]
+    sweep(folder.mattes, names=frozenset(own))
     for count, frame in enumerate(chosen):
         for layer, names in layers.items():
             path = folder.matte(layer, frame)
-            sweep(folder.mattes, path.name)
             write_matte_layer(path, roto, names, frame, channels=config.channels)
         report((count + 1) / len(chosen), f"frame {frame}: {len(layers)} mattes")
 
@@ -283,7 +279,7 @@ def publish(
         return None
     job = folder.read_job(shot=shot, character=character)
     parent = show.sidecar_folder(shot, character, "v001").parent
-    sweep(run, folder.published.name)
+    sweep(run, names=[folder.published.name])
     if (version := folder.read_published() or _published_before(parent, job)) is not None:
         folder.write_published(version)
         report(1.0, f"{version} was published before")
@@ -305,9 +301,7 @@ def publish(
             if roto.provenance["corrections"]:
                 write_roto(target / SOLVED, replace(solved, version=version))
             plates = {"scan": job.plates_scan, "whole": job.plates_whole}
-            made = summary(stamped, job=job.token, model=job.model, plates=plates)
-            text = json.dumps(made, indent=1) + "\n"
-            (target / "report.json").write_text(text, encoding="utf-8")
+            write_report(target, stamped, job=job.token, model=job.model, plates=plates)
 
         report(0.9, "writing manifest")
         version = publish_version(build, parent, stamp=stamp, permit=check_lease)

@@ -3,7 +3,7 @@
 shot.json                what ``check`` found and decided; all later tasks agree on it
 needless.json            in its place: why there is nothing to do, so that later tasks end at once
 predict/<a>-<b>.npz      predictions of a chunk of frames
-solved.json              the settled shot as the model drew it; only where artists corrected it
+solved.json              the settled shot as the model drew it
 likeness.npz             what the model saw of each frame, for corrections to travel by
 roto.json                the settled shot
 matte/<layer>.<f>.exr    mattes
@@ -25,7 +25,7 @@ from laikaroto.correction.likeness import LIKENESS
 from laikaroto.errors import LaikarotoError, SidecarError, UsageError
 from laikaroto.frames import format_frames
 from laikaroto.shapes.records import PlateInfo
-from laikaroto.sidecar.files import write_file
+from laikaroto.sidecar.files import sweep, write_file
 
 
 class ShotJob(BaseModel):
@@ -110,7 +110,7 @@ class JobFolder:
 
     @property
     def solved(self) -> Path:
-        """The settled shot before corrections; there only if there are any."""
+        """The settled shot before corrections."""
         return self.root / "solved.json"
 
     @property
@@ -199,15 +199,3 @@ class JobFolder:
     def write_published(self, version: str) -> None:
         """Remember the version."""
         write_file(self.published, (json.dumps({"version": version}) + "\n").encode())
-
-
-def sweep(folder: Path, name: str = "") -> None:
-    """Remove what killed attempts left over: hidden temporary files of a file, or of all.
-
-    Args:
-        folder: where; need not be there.
-        name: of the file whose temporary siblings go; empty: those of every file.
-    """
-    for path in folder.glob(f".{name}*"):
-        if path.is_file():
-            path.unlink(missing_ok=True)

@@ -7,12 +7,27 @@ It also holds, in a small file, all that tells whether the version is out of dat
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from laikaroto.shapes.records import Roto
+from laikaroto.sidecar.files import write_file
+
+
+def write_report(
+    folder: Path, roto: Roto, *, job: str, model: str, plates: Mapping[str, Any] | None
+) -> None:
+    """Write report.json of a version into its build folder; arguments as of ``summary``.
+
+    Raises:
+        TryAgainError: the disk refuses.
+    """
+    text = json.dumps(summary(roto, job=job, model=model, plates=plates), indent=1) + "\n"
+    write_file(folder / "report.json", text.encode())
 
 
 def summary(

@@ -61,9 +61,10 @@ def open_source(
         run: the training's working folder.
 
     Raises:
-        ModelError: all weights of the package have learned shots that are to be held out.
+        ModelError: all weights of the package have learned shots that are to be held out, or
+            they cannot be read.
     """
-    from laikaroto.training.run import read_weights
+    from laikaroto.training.checkpoint import read_weights
     from laikaroto.training.warm_start import Source
 
     info, name = package.info, "weights.npz"
@@ -79,10 +80,16 @@ def open_source(
                 f"{', '.join(info.validation_shots) or 'nothing'}; name the same in "
                 "training.validation_shots, or train without --init-from"
             )
+    try:
+        weights = read_weights(package.folder / name)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{package.folder / name}: cannot be read: {error}; train without --init-from"
+        ) from error
     note = {"version": label(package, character), "learned": sorted(learned)}
     write_file(run / "init_from.json", json.dumps(note).encode())
     return Source(
         label=label(package, character),
-        weights=read_weights(package.folder, name),
+        weights=weights,
         template=package.template,
     )

@@ -93,7 +93,7 @@ def test_stop_that_a_library_takes_for_its_own_failure(
     call = ("worker", "package", "--run", tmp_path, "--character", "hero")
     ran = subprocess.run(
         [sys.executable, "-c", _TRACING, *call, "--configs", sample_configs],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 75 and "told to stop; goes on from here" in ran.stdout
     record = json.loads((tmp_path / "results" / "package" / "all.1.json").read_text())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from laikaroto.errors import ModelError
-from laikaroto.model.network import Network, usable_threads
+from laikaroto.model.network import Network
 from laikaroto.model.package import load_package
 from tests.model.tiny import FINDER_SIZE
 
@@ -48,7 +48,7 @@ def test_outputs_are_those_of_each_picture_alone(
 def test_many_threads_share_the_requests(finder: Network, pictures: list[np.ndarray]) -> None:
     """More threads than requests, each with more pictures than there are requests."""
     wanted = centres(finder, pictures)
-    start = threading.Barrier(6, timeout=20)
+    start = threading.Barrier(6, timeout=300)
 
     def run(turn: int) -> np.ndarray:
         start.wait()
@@ -90,11 +90,3 @@ def test_an_optional_output_is_given_where_it_is_there(
 
 def test_it_computes_in_float32_whatever_the_processor_prefers(finder: Network) -> None:
     assert str(finder.compiled.get_property("INFERENCE_PRECISION_HINT")) == "<Type: 'float32'>"
-
-
-def test_threads_come_from_the_farm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert usable_threads() == 3
-    for unusable in ("", "0", "many"):
-        monkeypatch.setenv("OMP_NUM_THREADS", unusable)
-        assert usable_threads() >= 1

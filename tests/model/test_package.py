@@ -9,7 +9,6 @@ import pytest
 from laikaroto.errors import ModelError, UsageError
 from laikaroto.model.package import (
     current_version,
-    list_packages,
     load_package,
     promote,
     resolve_version,
@@ -36,7 +35,6 @@ def test_a_package_says_what_it_is(models: Path) -> None:
     assert package.version == "v001"
     assert package.info.character == package.template.character == "hero"
     assert len(package.digest) == 64
-    assert [p.version for p in list_packages(models)] == ["v001", "v002", "v003"]
 
 
 def test_no_package_names_those_that_are(models: Path) -> None:

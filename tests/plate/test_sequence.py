@@ -8,6 +8,7 @@ import OpenEXR
 import pytest
 
 import laikaroto.plate.sequence as sequence_module
+from laikaroto.config import PlateConfig
 from laikaroto.errors import ConfigError, PlateError, UsageError
 from laikaroto.plate.sequence import (
     PlateSequence,
@@ -167,3 +168,25 @@ def test_compressions_may_differ_between_frames(shot, tmp_path, config, write_ex
         tmp_path / "sh1" / "sh1.1003.exr", size=(64, 48), compression=OpenEXR.DWAB_COMPRESSION
     )
     check_sequence(find_sequence(shot, shot="sh1"), config)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "lines"),
+    [
+        ((4,), range(1, 11), ["frames 1-3: missing", "frames 5-10: missing"]),
+        ((4, 5, 6, 7, 8, 9), range(1, 11), ["frames 1-3: missing", "frame 10: missing"]),
+        ((-2,), range(-5, 1), ["frames -5--3: missing", "frames -1-0: missing"]),
+    ],
+)
+def test_gaps_are_told_whatever_digits_their_frame_numbers_begin_with(
+    tmp_path, write_exr, there, wanted, lines
+):
+    for frame in there:
+        write_exr(tmp_path / "sh1" / f"sh1.{frame:04d}.exr")
+    found = find_sequence(str(tmp_path / "sh1" / "sh1.{frame:04d}.exr"), shot="sh1")
+    with pytest.raises(PlateError) as caught:
+        check_sequence(found, PlateConfig(template="{shot}{frame}"), wanted)
+    said = [line.strip().partition(" (")[0] for line in str(caught.value).splitlines()[1:]]
+    assert said == lines
+    first = lines[0].split()[1].partition("-")[0] or "-5"
+    assert f"sh1.{int(first):04d}.exr" in str(caught.value).splitlines()[1]

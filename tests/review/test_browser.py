@@ -85,7 +85,7 @@ class Page:
             ActionChains(self.browser).send_keys(key).perform()
 
     def wait(self, script: str) -> None:
-        WebDriverWait(self.browser, 20).until(lambda _: self.run(script), message=script)
+        WebDriverWait(self.browser, 120).until(lambda _: self.run(script), message=script)
 
     def wait_frame(self, frame: int) -> None:
         self.wait(f"document.body.dataset.frame === '{frame}'")

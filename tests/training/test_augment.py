@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from laikaroto.model.crop import Box
 from laikaroto.training import augment
 from laikaroto.training.augment import AUGMENTATIONS, WITH_OTHER, Sample, vary
+from laikaroto.training.dataset import VIEW_ROOM
 from laikaroto.training.views import Head, random_view
 
 BOX = Box(130.0, 90.0, 110.0)
@@ -105,6 +107,23 @@ def test_another_set_keeps_the_puppet() -> None:
         assert after.visible.all()
 
 
+def test_another_set_shows_through_wherever_the_card_was_seen() -> None:
+    before = sample()
+    before.values[:, :2] = np.array([(1, 1), (3, 1), (3, 3), (1, 3), (2, 1), (2, 3)]) * 16
+    card = np.zeros(before.image.shape[:2], np.float32)
+    card[28:36, :32] = 1.0  # reaches into the hull from the left
+    card[:, 40] = 0.25  # a hair
+    other = np.full_like(before.image, 9.0)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        after = augment.another_set(replace(before, behind=card), rng, other)
+        assert after.image[30:34, 4:31].min() > 8.9
+        assert np.abs(after.image - before.image)[30:34, 33:35].max() < 1.0
+        share = (after.image - before.image)[32, 40] / (other - before.image)[32, 40]
+        assert share.min() >= 0.249 and share.max() < 0.4
+        assert after.image[0, 0].min() > 6.0  # beyond the hull all of it is another set
+
+
 def test_the_same_seed_gives_the_same_picture() -> None:
     def make(seed: int) -> tuple[Sample, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -119,3 +138,12 @@ def test_the_same_seed_gives_the_same_picture() -> None:
     np.testing.assert_array_equal(one.visible, same.visible)
     assert np.abs(one.image - other.image).max() > 0.01
     assert np.abs(points - other_points).max() > 0.1
+
+
+@pytest.mark.parametrize("crop_px", [896, 1024])
+def test_the_largest_crops_can_be_made_grainy_with_the_room_of_views(crop_px: int) -> None:
+    size = round(crop_px * VIEW_ROOM)
+    flat = replace(sample(), image=np.zeros((size, size, 3), np.float32))
+    grainy = augment.grain(flat, np.random.default_rng(3)).image
+    assert grainy.shape == (size, size, 3)
+    assert grainy.std(axis=(0, 1)).min() > 0.001

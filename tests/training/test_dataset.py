@@ -18,6 +18,7 @@ from laikaroto.plate.colour import encode_log
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.training import dataset as module
 from laikaroto.training import examples
+from laikaroto.training.augment import Sample
 from laikaroto.training.dataset import Dataset
 from laikaroto.training.examples import (
     Example,
@@ -260,3 +261,33 @@ def test_parts_by_shot(tmp_path: Path) -> None:
 )
 def test_finder_sizes_fit_the_network(plate: tuple[int, int], finder: tuple[int, int]) -> None:
     assert finder_size(*plate) == finder
+
+
+def test_what_is_known_behind_the_puppet_goes_the_way_of_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cropped, turned, bent and mirrored alike: here it is the picture's own green."""
+    form = template()
+    values = transform_points(pack(at_rest(), form, 1001)[0], poses(1, 1)[0])
+    rgb = np.random.default_rng(1).uniform(0.0, 1.0, (128, 192, 3)).astype(np.float32)
+    green = encode_log(rgb)[..., 1]
+    write_example(
+        tmp_path, as_roto(values, 1), 1, rgb, form, crop_px=128, finder=FINDER, behind=green
+    )
+    example = read_example(tmp_path, "a1", 1)
+    assert example.behind is not None and example.behind.shape == (128, 192)
+    np.testing.assert_array_equal(example.behind, example.head[..., 1])
+    seen: list[Sample] = []
+    monkeypatch.setattr(module, "vary", lambda sample, *_: seen.append(sample) or sample)
+    count = len(values)
+    same = np.arange(count)
+    mirror = Mirror(
+        same, np.zeros(count, bool), np.column_stack([same, same]), np.zeros(count)
+    )
+    dataset = Dataset([example], tracks=2, crop_px=128, finder=FINDER, mirror=mirror)
+    with ThreadPoolExecutor(1) as pool:
+        batch = dataset.batch((1, 1), 12, pool)
+    assert batch.crops.shape == (12, 3, 128, 128)
+    for sample in seen:
+        assert sample.behind is not None and sample.image.shape == (128, 128, 3)
+        np.testing.assert_allclose(sample.behind, sample.image[..., 1], atol=1e-6)

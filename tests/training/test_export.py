@@ -19,7 +19,7 @@ from laikaroto.model.convert import write_ir
 from laikaroto.model.network import runtime
 from laikaroto.plate.exr import read_rgb
 from laikaroto.sidecar.schema import read_roto
-from laikaroto.training.checkpoint import Settings, new_state
+from laikaroto.training.checkpoint import Settings, new_state, read_weights
 from laikaroto.training.dataset import Dataset
 from laikaroto.training.examples import read_example, write_example
 from laikaroto.training.export import (
@@ -32,7 +32,6 @@ from laikaroto.training.export import (
 from laikaroto.training.loop import Learning, train_step
 from laikaroto.training.losses import CurveIndex
 from laikaroto.training.network import Drawer, Finder
-from laikaroto.training.run import read_weights
 from laikaroto.training.warm_start import Source, load_weights
 
 CROP, FINDER, SCALE = 128, (128, 96), 1.7
@@ -154,7 +153,7 @@ def test_weights_are_plain_arrays_and_start_another_training(trained: Trained) -
         assert {Path(name).suffix for name in archive.namelist()} == {".npy"}
     with np.load(path, allow_pickle=False) as data:
         assert all(data[name].dtype.kind in "fi" for name in data.files)
-    weights = read_weights(trained.folder)
+    weights = read_weights(trained.folder / "weights.npz")
     assert len(weights) == len(trained.drawer.state_dict()) + len(trained.finder.state_dict())
     state = new_state(trained.settings, trained.dataset)
     source = Source(label="v001", weights=weights, template=trained.template)

@@ -19,7 +19,7 @@ from laikaroto.training import loop
 from laikaroto.training.checkpoint import Settings
 from laikaroto.training.dataset import VIEW_ROOM
 from laikaroto.training.examples import Example
-from laikaroto.training.hard_views import ViewDrawer, calibrate, judge_views
+from laikaroto.training.hard_views import MOST_VIEWS, ViewDrawer, _shown, calibrate, judge_views
 from laikaroto.training.loop import Course, train
 from laikaroto.training.network import Drawing
 from laikaroto.training.run import load_dataset, read_index
@@ -71,10 +71,11 @@ def test_views_of_held_out_shots_calibrate(course: Course) -> None:
 
 
 def test_views_are_the_frames_varied(course: Course) -> None:
-    views = course.dataset.views(["a1"], 4, seed=1)
+    own = [n for n, e in enumerate(course.dataset.examples) if e.shot == "a1"]
+    views = course.dataset.views(own, 4, seed=1)
     assert [view.frame for view in views] == list(range(12))
-    again = course.dataset.views(["a1"], 4, seed=1)
-    other = course.dataset.views(["a1"], 4, seed=2)
+    again = course.dataset.views(own, 4, seed=1)
+    other = course.dataset.views(own, 4, seed=2)
     for view, same in zip(views, again, strict=True):
         np.testing.assert_array_equal(view.head, same.head)
     assert not np.array_equal(views[0].head, other[0].head)
@@ -85,6 +86,19 @@ def test_views_are_the_frames_varied(course: Course) -> None:
         assert view.box.side == pytest.approx(heads[number // 4].box.side, rel=1e-6)
         at = (view.values[:, :2] * view.scale).astype(int)
         assert (at > 0).all() and (at < SIZE * VIEW_ROOM).all()
+
+
+@pytest.mark.parametrize(
+    ("frames", "shown", "each"), [(1, 1, 10), (9, 9, 10), (20, 20, 4), (48, 48, 2), (300, 48, 2)]
+)
+def test_long_held_out_shots_have_no_more_views_than_short_ones(
+    frames: int, shown: int, each: int
+) -> None:
+    examples = [SimpleNamespace(shot=shot) for shot in ("a1", *["b1"] * frames, "c1")]
+    numbers, times = _shown(SimpleNamespace(examples=examples), ("b1",))  # type: ignore[arg-type]
+    assert (len(set(numbers)), times) == (shown, each)
+    assert {1, frames} <= set(numbers) <= set(range(1, frames + 1))
+    assert len(numbers) * times <= MOST_VIEWS
 
 
 class Knowing(torch.nn.Module):

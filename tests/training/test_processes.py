@@ -134,7 +134,7 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
             break
     other.kill()
     other.communicate()
-    _, err = leader.communicate(timeout=120)
+    _, err = leader.communicate(timeout=300)
     assert leader.returncode == EXIT_TRY_AGAIN, err
     assert "lost contact with another process" in err
     course = open_course(run, lambda share, text: None)
@@ -147,7 +147,7 @@ def test_survivors_try_again_and_go_on_from_the_checkpoint(prepared: Path, tmp_p
     assert any("going on" in line for line in leader.stdout)
     leader.send_signal(signal.SIGKILL)
     leader.communicate()
-    _, err = other.communicate(timeout=120)
+    _, err = other.communicate(timeout=300)
     assert other.returncode == EXIT_TRY_AGAIN, err
 
 
@@ -221,8 +221,9 @@ def test_notices(tmp_path: Path, place: tuple[str, int]) -> None:
     assert read_notice(path) is None and read_notice(tmp_path / "no" / "folder") is None
     write_notice(path, place)
     assert read_notice(path) == place
+    (tmp_path / "file").write_text("")
     with pytest.raises(TryAgainError, match="cannot write"):
-        write_notice(tmp_path / "no" / "folder", place)
+        write_notice(tmp_path / "file" / "meeting", place)
 
 
 def test_nodes_meet_by_a_file_even_if_it_was_there_before(
@@ -239,7 +240,7 @@ def test_nodes_meet_by_a_file_even_if_it_was_there_before(
         with pytest.raises(TimeoutError):
             late.result(timeout=1.5)  # it goes on looking
         store, place = _meet(nodes[0])
-        found, same = late.result(timeout=120)
+        found, same = late.result(timeout=300)
         assert same == place == read_notice(notice)
         store.set("key", "value")
         assert found.get("key") == b"value"
@@ -254,10 +255,11 @@ def test_node_that_nobody_tells_where_to_go(
 
 
 def test_process_that_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(None, hosts=True)  # with all the time it may need
     monkeypatch.setattr("laikaroto.training.processes.JOIN_S", 0.3)
     with (
         pytest.raises(TryAgainError, match=r"process 0 of 3 did not meet .* \(missing: 1, 2\)"),
-        joined(open_store(None, hosts=True), 0, 3),
+        joined(store, 0, 3),
     ):
         raise AssertionError("nobody came, yet it began")
 
@@ -271,8 +273,8 @@ def test_interface_is_the_one_that_leads_to_the_meeting_place() -> None:
 
 
 def test_nobody_at_the_meeting_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(None, hosts=True)  # with all the time it may need
     monkeypatch.setattr("laikaroto.training.processes.JOIN_S", 1.0)
-    store = open_store(None, hosts=True)
     with pytest.raises(TryAgainError, match="cannot listen at 127.0.0.1"):
         open_store(("127.0.0.1", store.port), hosts=True)
     port = store.port

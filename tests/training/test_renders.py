@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +102,14 @@ def test_exr_and_png_hold_the_same_light(folder: Path) -> None:
         light, opaque = read_rgba(folder / name)
         assert np.abs(light - colour).max() < limit, name
         assert np.abs(opaque - alpha).max() < limit, name
+
+
+def test_folders_of_one_name_do_not_take_each_others_place(folder: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin" / folder.name
+    shutil.copytree(folder, twin)
+    found = find_renders([folder, twin], FORM)
+    names = {render.name for render in found}
+    assert len(names) == len(found) == 2 * len(prepared(folder, tmp_path))
 
 
 def test_a_render_knows_its_points_and_where_the_head_is(folder: Path, tmp_path: Path) -> None:

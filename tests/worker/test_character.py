@@ -276,7 +276,7 @@ def test_a_killed_training_goes_on(show: Show, run: Path) -> None:
     before = checkpoint(run)
     assert before["seconds"] > 0 and before["step"] >= 1
     child = start(show, run, "train", "--budget", "2h")  # the first attempt's budget stays
-    out, err = child.communicate(timeout=240)
+    out, err = child.communicate(timeout=300)
     assert child.returncode == 0, err
     resumed = f"going on from the checkpoint at step {before['step']}, {before['seconds']:.0f} s of"
     assert resumed in out and "of 5 s used" in out and "held out: a" in out
@@ -399,7 +399,7 @@ def test_two_nodes_train_one_model(show: Show, run: Path) -> None:
               "--rendezvous", place)
         for rank in (1, 0)
     ]  # fmt: skip
-    said = [child.communicate(timeout=240) for child in nodes]
+    said = [child.communicate(timeout=300) for child in nodes]
     assert [child.returncode for child in nodes] == [0, 0], said
     assert all("2 processes with 1 thread" in out for out, _ in said)
     assert checkpoint(run)["step"] >= 1 and litter(run) == []
@@ -412,7 +412,7 @@ def test_two_nodes_train_one_model(show: Show, run: Path) -> None:
 def test_a_full_disk_ends_a_training_with_try_again(show: Show, run: Path) -> None:
     do(show, run, "prepare")
     child = start(show, run, "train", "--budget", "1s", limit=1_000_000)
-    out, err = child.communicate(timeout=120)
+    out, err = child.communicate(timeout=300)
     assert child.returncode == EXIT_TRY_AGAIN, err
     assert "checkpoint.pt" in err and "file size limit" in err
     assert litter(run) == [] and not (run / "checkpoint.pt").exists()
@@ -431,7 +431,7 @@ def test_one_shot_and_no_time_still_make_a_model(tmp_path: Path) -> None:
     measured(show, show.work_folder("other"))  # an earlier model, v001
     # a full disk, then killed while building
     child = start(show, run, "package", limit=1_000_000)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=300)
     assert child.returncode == EXIT_TRY_AGAIN and "cannot write" in err, err
     assert versions(models) == ["v001"] and litter(models) == []
     verify_manifest(models / "v001")

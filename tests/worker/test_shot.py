@@ -363,7 +363,7 @@ def work(
 
     return subprocess.run(
         [sys.executable, "-m", "laikaroto", *worker_arguments(show, run, step)],
-        capture_output=True, text=True, timeout=120, preexec_fn=limit,
+        capture_output=True, text=True, timeout=300, preexec_fn=limit,
     )  # fmt: skip
 
 
@@ -505,6 +505,6 @@ def test_exit_codes_and_lines_for_the_farm(show: Show, run: Path) -> None:
     assert "openjd_status: ta01: 4 frames, model v001" in ran.stdout
     arguments = [a if a != "ta01" else "nope" for a in worker_arguments(show, run, "check")]
     found = subprocess.run(
-        [sys.executable, "-m", "laikaroto", *arguments], capture_output=True, timeout=120
+        [sys.executable, "-m", "laikaroto", *arguments], capture_output=True, timeout=300
     )
     assert found.returncode == EXIT_USAGE
