@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from laikaroto.errors import TryAgainError
 
@@ -81,7 +81,7 @@ def _work(work: Callable[[Sequence[_T]], _R], share: Sequence[_T], there: Connec
     there.send(answer)
 
 
-def _answer(here: Connection) -> _R:
+def _answer(here: Connection) -> Any:
     try:
         answer, error = here.recv()
     except EOFError as fault:
@@ -90,4 +90,4 @@ def _answer(here: Connection) -> _R:
         ) from fault
     if error is not None:
         raise error
-    return answer  # type: ignore[no-any-return]
+    return answer
