@@ -116,8 +116,8 @@ class TaskStatus:
         return {
             "step": self.step, "index": self.index, "state": self.state.value,
             "parameters": dict(self.parameters), "attempt": self.attempt, "host": self.host,
-            "others": list(self.others), "started": self.started, "ended": self.ended, "exit_code": self.exit_code,
-            "progress": self.progress, "message": self.message,
+            "others": list(self.others), "started": self.started, "ended": self.ended,
+            "exit_code": self.exit_code, "progress": self.progress, "message": self.message,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }  # fmt: skip
 
@@ -389,6 +389,7 @@ class Engine(ABC):
             f"its own books of this one; a job's folder in {self.state / 'jobs'}, if there is "
             "one, may be removed once 'jobs show' says that the job is over"
         )
+
     def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
         """File that what a task prints is written to, for those who follow it.
 

@@ -92,7 +92,7 @@ def test_a_demo_that_is_ended_stops_its_farm_and_goes_on_later(laikaroto, tmp_pa
     try:
         assert any("running" in line for line in child.stderr)
         child.terminate()
-        child.communicate(timeout=60)
+        child.communicate(timeout=180)
     finally:
         child.kill()
     assert child.returncode == 128 + signal.SIGTERM

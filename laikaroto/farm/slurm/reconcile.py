@@ -65,11 +65,21 @@ def reconcile(
     if view.steering.ended:
         return 0
     before = list(view.sent)
+    if not before:
+        write_sent(view.state, view.card.settings.name, before, flush=False)  # for ``was_told``
     try:
         return _reconcile(slurm, settings, view, upstream, rewire)
     finally:
         if view.sent != before:  # once for all arrays of a job: each writing waits for the disk
             write_sent(view.state, view.card.settings.name, view.sent)
+
+
+def has_all(view: View) -> bool:
+    """True if ``reconcile`` would find nothing to do, unless another job is to blame."""
+    return view.steering.ended or not (
+        any(map(view.missing, view.keys()))
+        or any(row.waits and row.reason == _NEVER for row in view.live.values())
+    )
 
 
 def _reconcile(

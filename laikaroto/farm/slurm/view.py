@@ -63,8 +63,13 @@ def read_sent(state: Path, job: str) -> list[Sent]:
     ]  # fmt: skip
 
 
-def write_sent(state: Path, job: str, sent: Sequence[Sent]) -> None:
-    """Write them down; the caller holds the job's lock."""
+def was_told(state: Path, job: str) -> bool:
+    """False if nothing of a job was ever submitted: its file is there before the first array."""
+    return (job_folder(state, job) / "slurm.json").exists()
+
+
+def write_sent(state: Path, job: str, sent: Sequence[Sent], *, flush: bool = True) -> None:
+    """Write them down; the caller holds the job's lock. ``flush`` as of ``replace_file``."""
     replace_file(
         job_folder(state, job) / "slurm.json",
         {
@@ -77,6 +82,7 @@ def write_sent(state: Path, job: str, sent: Sequence[Sent]) -> None:
                 for item in sent
             ]
         },
+        flush=flush,
     )  # fmt: skip
 
 
