@@ -250,7 +250,7 @@ def _write_hidden(path: Path, data: Mapping[str, Any], flush: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(data, stream)
+            stream.write(json.dumps(data))  # dump() would encode in Python
             if flush:
                 stream.flush()
                 os.fsync(stream.fileno())

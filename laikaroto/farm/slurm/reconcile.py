@@ -19,7 +19,7 @@ from laikaroto.farm.engine import TaskState
 from laikaroto.farm.places import job_folder
 from laikaroto.farm.plan import StepPlan
 from laikaroto.farm.slurm.commands import Row, Slurm, format_instant, format_time
-from laikaroto.farm.slurm.view import Sent, View, comment_of, write_sent
+from laikaroto.farm.slurm.view import Sent, View, comment_of, note_told, write_sent
 from laikaroto.farm.view import Key
 from laikaroto.frames import format_frames
 
@@ -65,8 +65,7 @@ def reconcile(
     if view.steering.ended:
         return 0
     before = list(view.sent)
-    if not before:
-        write_sent(view.state, view.card.settings.name, before, flush=False)  # for ``was_told``
+    note_told(view.state, view.card.settings.name)
     try:
         return _reconcile(slurm, settings, view, upstream, rewire)
     finally:
