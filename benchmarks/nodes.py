@@ -4,17 +4,24 @@ Submits the training of a character to a Slurm queue once for each number of hos
 another, and reads off what each did in its budget. Nothing is packaged and no model published; the
 working folders stay. Every run takes the same steps on the same samples, as far as it comes.
 Prints a Markdown table.
+
+Without ``--queue`` it brings up a Slurm of three hosts with one CPU each on this machine, as the
+tests do, and trains the sample show's puppet: two hosts then need two cores that nobody else uses.
 """
 
 from __future__ import annotations
 
 import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import yaml
 
+from benchmarks.optimizers import make_show
 from laikaroto.cli.queues import open_queue
 from laikaroto.cli.submit import Wishes, training_bundle
 from laikaroto.errors import FarmError
@@ -51,21 +58,40 @@ def train(show: Show, queue: str, character: str, nodes: int, budget: str) -> tu
     return state.step, (last["step"] - first["step"]) / (last["seconds"] - first["seconds"])
 
 
+@contextmanager
+def small_farm() -> Iterator[Show]:
+    """The sample show with a queue ``here`` of a Slurm that runs as long as the block."""
+    from tests.farm.slurm.cluster import running_cluster
+
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        show = make_show(Path(name))
+        cluster = stack.enter_context(running_cluster(Path(name) / "cluster", memory=4000))
+        queue = {"name": "here", "engine": "slurm",
+                 "slurm": {"conf": str(cluster.conf), "partition": "three"}}  # fmt: skip
+        (show.configs.folder / "queues" / "here.yaml").write_text(yaml.safe_dump(queue))
+        yield Show.open(show.configs.folder)
+
+
 @click.command()
-@click.option("--configs", type=click.Path(path_type=Path), required=True)
-@click.option("--queue", required=True, help="A Slurm queue.")
-@click.option("--character", required=True)
+@click.option("--configs", type=click.Path(path_type=Path), help="Of the show; with --queue.")
+@click.option("--queue", help="A Slurm queue. Default: a small one made for this.")
+@click.option("--character", default="hero", show_default=True)
 @click.option("--nodes", multiple=True, type=int, default=(1, 2), show_default=True)
 @click.option("--budget", default="10m", show_default=True, help="Of each training.")
-def main(configs: Path, queue: str, character: str, nodes: tuple[int, ...], budget: str) -> None:
+def main(
+    configs: Path | None, queue: str | None, character: str, nodes: tuple[int, ...], budget: str
+) -> None:
     """Train CHARACTER on each number of hosts and print the steps a second."""
-    show = Show.open(configs)
-    click.echo("| hosts | steps | steps/s | against the first |\n|---|---|---|---|")
-    first = 0.0
-    for count in nodes:
-        steps, rate = train(show, queue, character, count, budget)
-        first = first or rate
-        click.echo(f"| {count} | {steps} | {rate:.3f} | {rate / first:.2f} |")
+    if (configs is None) != (queue is None):
+        raise click.UsageError("--configs and --queue go together")
+    with ExitStack() as stack:
+        show = stack.enter_context(small_farm()) if configs is None else Show.open(configs)
+        click.echo("| hosts | steps | steps/s | against the first |\n|---|---|---|---|")
+        first = 0.0
+        for count in nodes:
+            steps, rate = train(show, queue or "here", character, count, budget)
+            first = first or rate
+            click.echo(f"| {count} | {steps} | {rate:.3f} | {rate / first:.2f} |")
 
 
 if __name__ == "__main__":

@@ -28,15 +28,20 @@ from laikaroto.training.validate import as_rotos
 from laikaroto.worker.character import prepare
 
 
-def make_course(folder: Path) -> loop.Course:
-    """The sample show's training, prepared; the shot held out is chosen as in any training."""
+def make_show(folder: Path) -> Show:
+    """A copy of the sample show with the truth of ``hero`` imported."""
     shutil.copytree(bundled("configs"), folder / "configs")
     shutil.copytree(bundled("sample"), folder / "sample")
     show = Show.open(folder / "configs")
     truth = folder / "sample" / "truth" / "hero"
     files = [truth / f"{shot}.roto.json" for shot in ("tr01", "tr02", "tr03")]
     import_truth(show, character="hero", files=files)
-    run = folder / "run"
+    return show
+
+
+def make_course(folder: Path) -> loop.Course:
+    """The sample show's training, prepared; the shot held out is chosen as in any training."""
+    show, run = make_show(folder), folder / "run"
     prepare(show, character="hero", run=run, report=lambda share, text: None)
     choices = {"budget_s": 600.0, "seed": 1, "held_out": ()}
     return open_course(run, lambda share, text: None, choices=choices)

@@ -42,6 +42,10 @@ from laikaroto.show import Show
 
 QUEUE = "scale"
 FRAMES, CHUNK = 100, 10
+_SCHEDULER = (  # as docs/farm.md advises for many jobs
+    "batch_sched_delay=3,sched_min_interval=2000000,default_queue_depth=1000,"
+    "bf_max_job_array_resv=20,bf_continue"
+)
 _LISTINGS: dict[str, tuple[str, ...]] = {
     "jobs list": ("jobs", "list"),
     "jobs list --json": ("jobs", "list", "--json"),
@@ -209,7 +213,9 @@ def queue_of(engine: str, folder: Path) -> Iterator[tuple[Engine, Path]]:
             from tests.farm.slurm.cluster import running_cluster
 
             more = "RequeueExit=75\nEnforcePartLimits=ALL\nMaxJobCount=1000000"
-            cluster = stack.enter_context(running_cluster(folder / "cluster", more=more))
+            cluster = stack.enter_context(
+                running_cluster(folder / "cluster", more=more, scheduler=_SCHEDULER)
+            )
             # nothing may start: what is measured is the queue
             cluster.run("scontrol", "update", "PartitionName=two", "State=DOWN")
             settings = {"engine": "slurm", "slurm": {"conf": str(cluster.conf)}}

@@ -127,6 +127,7 @@ def test_a_folder_without_show_yaml(tmp_path: Path) -> None:
         ("a: [1\n", "is not YAML"),
         ("a: \x00\n", "is not YAML"),
         ("!!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("slots: 2\nname: local\nslots: 4\n", "'slots' stands here a second time; keep one"),
     ],
 )
 def test_a_file_that_is_no_mapping(folder: Path, text: str, wanted: str) -> None:

@@ -20,7 +20,8 @@ from laikaroto.freshness.stale import WHATS, ShotStatus, What
 from laikaroto.show import Show, check_version
 
 if TYPE_CHECKING:
-    from laikaroto.farm.engine import Engine
+    from laikaroto.farm.bundle import Bundle
+    from laikaroto.farm.engine import Engine, Submitted
     from laikaroto.worker.redo import Redo
 
 
@@ -97,21 +98,48 @@ def send(
     show: Show, engine: Engine, shots: Sequence[ShotStatus], *, redo: Redo, wishes: Wishes
 ) -> tuple[list[Sent], list[LeftAlone]]:
     """Queue the job of each shot; one that cannot be queued does not keep the others from it."""
-    sent, left = [], []
+    made: list[tuple[ShotStatus, Bundle]] = []
+    left: list[LeftAlone] = []
     for one in shots:
         try:
             bundle = shot_bundle(
                 show, shot=one.shot, character=one.character, frames=_frames(one),
                 redo=redo.word(), wishes=wishes,
             )  # fmt: skip
-            made = engine.submit(bundle)
         except LaikarotoError as error:
-            if error.retryable:
-                raise  # the farm cannot be reached: it is the same for the next shot
             left.append(LeftAlone(status=one, why=str(error)))
         else:
-            sent.append(Sent(status=one, job=made.job, existing=made.existing))
+            made.append((one, bundle))
+    if not made:
+        return [], left
+    try:
+        answers = engine.submit_all([bundle for _, bundle in made])
+    except LaikarotoError as error:
+        if error.retryable:
+            raise  # the farm cannot be reached: it is the same for every shot
+        sent, refused = _send_singly(engine, made)
+        return sent, left + refused
+    pairs = zip(made, answers, strict=True)
+    return [_sent(one, bundle, answer) for (one, bundle), answer in pairs], left
+
+
+def _send_singly(
+    engine: Engine, made: Sequence[tuple[ShotStatus, Bundle]]
+) -> tuple[list[Sent], list[LeftAlone]]:
+    """Find out which jobs the farm refuses; what it has taken already is not queued twice."""
+    sent, left = [], []
+    for one, bundle in made:
+        try:
+            sent.append(_sent(one, bundle, engine.submit(bundle)))
+        except LaikarotoError as error:
+            if error.retryable:
+                raise
+            left.append(LeftAlone(status=one, why=str(error)))
     return sent, left
+
+
+def _sent(one: ShotStatus, bundle: Bundle, answer: Submitted) -> Sent:
+    return Sent(status=one, job=answer.job, existing=answer.job != bundle.settings.name)
 
 
 def _frames(one: ShotStatus) -> tuple[int, ...]:

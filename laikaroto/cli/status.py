@@ -59,7 +59,8 @@ def find_statuses(
         show: the show.
         character: only this one; None for every one.
         shots: pattern their names have to fit, as the shell's; None for all.
-        checksum: see ``freshness.stale.inspect_shots``.
+        checksum: see ``freshness.stale.inspect_shots``; all cores work at it, so call this before
+            an engine is opened.
 
     Raises:
         UsageError: the character is unknown, or no published shot fits the pattern.
@@ -67,6 +68,7 @@ def find_statuses(
     from fnmatch import fnmatchcase
 
     from laikaroto.errors import UsageError
+    from laikaroto.freshness.shares import usable_cores
     from laikaroto.freshness.stale import inspect_shots
 
     names = [character] if character is not None else sorted(show.configs.characters)
@@ -77,7 +79,7 @@ def find_statuses(
         published = show.published_shots(name)
         there |= set(published)
         chosen = [shot for shot in published if shots is None or fnmatchcase(shot, shots)]
-        found += inspect_shots(show, name, chosen, checksum=checksum)
+        found += inspect_shots(show, name, chosen, checksum=checksum, processes=usable_cores())
     if shots is not None and not found:
         few = ", ".join(sorted(there)[:5]) + (", …" if len(there) > 5 else "")
         who = f" of {character}" if character is not None else ""

@@ -26,10 +26,25 @@ class Configs(Strict):
     queues: dict[str, QueueConfig]
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a setting that stands twice in a file: YAML would take the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"setting {key.value!r} stands here a second time; keep one",
+                    key.start_mark,
+                )  # fmt: skip
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _read_mapping(path: Path, faults: list[str]) -> dict[str, Any] | None:
     try:
         with path.open(encoding="utf-8") as stream:
-            data = yaml.safe_load(stream)
+            data = yaml.load(stream, Loader=_OnceLoader)
     except OSError as error:
         faults.append(f"{path}: cannot be read: {error.strerror or error}")
         return None

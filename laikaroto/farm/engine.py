@@ -70,7 +70,10 @@ class TaskRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptStatus:
-    """One attempt at a task. ``outcome`` is '' while it runs, else as of ``farm.outcome``."""
+    """One attempt at a task. ``outcome`` is '' while it runs, else as of ``farm.outcome``.
+
+    ``others`` are the further hosts of a task that several work at together.
+    """
 
     number: int
     host: str
@@ -79,6 +82,7 @@ class AttemptStatus:
     outcome: str
     exit_code: int | None
     message: str
+    others: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,7 +93,8 @@ class AttemptStatus:
 class TaskStatus:
     """One task. Times are seconds since 1970; ``exit_code`` is negative for a signal.
 
-    ``attempts`` are all that were made, oldest first, where the farm keeps them.
+    ``attempts`` are all that were made, oldest first, where the farm keeps them; ``others`` as of
+    ``AttemptStatus``.
     """
 
     step: str
@@ -104,14 +109,15 @@ class TaskStatus:
     progress: float | None
     message: str
     attempts: tuple[AttemptStatus, ...] = ()
+    others: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "step": self.step, "index": self.index, "state": self.state.value,
             "parameters": dict(self.parameters), "attempt": self.attempt, "host": self.host,
-            "started": self.started, "ended": self.ended, "exit_code": self.exit_code,
-            "progress": self.progress, "message": self.message,
+            "others": list(self.others), "started": self.started, "ended": self.ended,
+            "exit_code": self.exit_code, "progress": self.progress, "message": self.message,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }  # fmt: skip
 
@@ -383,6 +389,7 @@ class Engine(ABC):
             f"its own books of this one; a job's folder in {self.state / 'jobs'}, if there is "
             "one, may be removed once 'jobs show' says that the job is over"
         )
+
     def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
         """File that what a task prints is written to, for those who follow it.
 

@@ -1,8 +1,7 @@
-"""What engines without a database of their own have in common: files are their books.
+"""How engines without a database of their own take jobs and steer them.
 
 What people want of a job is written down first (``farm.steering``), then the farm is brought
-in line with it, as often as one likes; what tasks did is read from their records
-(``farm.records``). A subclass adds how its farm is asked and told.
+in line with it, as often as one likes. A subclass adds how its farm is asked and told.
 """
 
 from __future__ import annotations
@@ -12,30 +11,21 @@ import secrets
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from laikaroto.config import QueueConfig, parse_duration
+from laikaroto.config import parse_duration
 from laikaroto.errors import FarmError, LaikarotoError, TryAgainError, write_failure
 from laikaroto.farm.bundle import Bundle, bundle_digest, write_bundle
-from laikaroto.farm.ending import (
-    notices_due,
-    notices_of,
-    over_by_records,
-    tell_end,
-    tell_own_end,
-)
-from laikaroto.farm.engine import Engine, JobState, JobStatus, Submitted, TaskRef, TaskState, Total
-from laikaroto.farm.judging import Upstream, judge_job
+from laikaroto.farm.ending import notices_due, tell_end, tell_own_end
+from laikaroto.farm.engine import JobState, JobStatus, Submitted, TaskRef, TaskState
 from laikaroto.farm.keys import jobs_of_keys, remember_key
-from laikaroto.farm.logs import find_log, read_log
+from laikaroto.farm.looking import RecordedJobs
 from laikaroto.farm.places import job_folder, make_state_folder
 from laikaroto.farm.plan import JobOutline, Planner, Requirements
-from laikaroto.farm.seen import Seen, stamp_of
 from laikaroto.farm.steering import (
     Steering,
     locked,
@@ -53,39 +43,20 @@ _AT_ONCE = 200  # jobs whose locks are held together; a process may have 1,024 f
 V = TypeVar("V", bound=JobView)
 
 
-class RecordedEngine(Engine, Generic[V]):
+class RecordedEngine(RecordedJobs[V]):
     """A queue whose tasks are run by our own runner, started by somebody else's farm."""
-
-    farm: str
-    """What the farm is called in messages."""
-
-    poll_s: float
-    """Least time between looks while waiting, in seconds: every look asks the farm."""
 
     hands: int = 1
     """Jobs that may be given to the farm at the same time, by threads."""
 
-    def __init__(self, queue: QueueConfig, state: Path) -> None:
-        """Nothing is asked or opened before it is used.
-
-        Args:
-            queue: its configuration.
-            state: its state folder, absolute, on a file system that all hosts share; created
-                at the first submission.
-        """
-        self.name = queue.name
-        self.state = state
-        self._queue = queue
+    poll_s: float
+    """Least time between looks while waiting, in seconds: every look asks the farm."""
 
     # ---- what a farm adds -----------------------------------------------------------------
 
     @abstractmethod
     def _refusal(self, step: str, wanted: Requirements) -> str | None:
         """Why the farm can never run a step, or None if it can."""
-
-    @abstractmethod
-    def _views(self, names: Sequence[str]) -> dict[str, V]:
-        """Views of jobs and, transitively, of all they need; the farm is asked once."""
 
     @abstractmethod
     def _reconcile_view(self, views: Mapping[str, V], job: str, *, rewire: bool) -> int:
@@ -99,6 +70,17 @@ class RecordedEngine(Engine, Generic[V]):
         Returns:
             How many tasks were given to the farm.
         """
+
+    def _was_told(self, job: str) -> bool:
+        """False if certainly nothing of a job was ever given to the farm.
+
+        Asked with the job's lock held: then that stays so until ``_reconcile_view``.
+        """
+        return True
+
+    def _in_order(self, jobs: Sequence[str]) -> set[str]:
+        """Those of many jobs that one look, without their locks, shows to need nothing done."""
+        return set()
 
     @abstractmethod
     def _end(self, view: V) -> None:
@@ -218,11 +200,13 @@ class RecordedEngine(Engine, Generic[V]):
     def _bring_in(self, sent: Sequence[Submitted]) -> None:
         """Submit jobs, and look whether the farm really has them."""
         left = list(dict.fromkeys(item.job for item in sent))
+        new = {item.job for item in sent if not item.existing}
         listed = left[0] + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         try:
             for _ in range(_VERIFY_ROUNDS):
-                if not (left := list(self._reconcile_all(left))):
+                if not (left := list(self._reconcile_all(left, new=new))):
                     return
+                new = set()
         except TryAgainError as error:
             raise TryAgainError(
                 f"{error}. Job {listed} is written down; submit the same again, or run 'laikaroto "
@@ -236,14 +220,24 @@ class RecordedEngine(Engine, Generic[V]):
             f"again; see its log, then run 'laikaroto farm verify --queue {self.name}'"
         )
 
-    def _reconcile_all(self, names: Sequence[str]) -> dict[str, int]:
+    def _reconcile_all(
+        self, names: Sequence[str], *, new: Collection[str] = ()
+    ) -> dict[str, int]:
         """Bring the farm in line with jobs, several at once, those that others need first.
 
-        The farm is asked once for many, because that is what takes the time.
+        The farm is asked as seldom as can be, because it answers for all its thousands of jobs:
+        not about jobs that are new, and only once about all that turn out to be as they should.
+
+        Args:
+            names: of the jobs.
+            new: those that this call has made.
 
         Returns:
             How many tasks of which jobs were given to the farm; no others.
         """
+        known = [name for name in names if name not in new]
+        in_order = self._in_order(known) if len(known) > 1 else set()
+        names = [name for name in names if name not in in_order]
         given: dict[str, int] = {}
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
@@ -251,12 +245,14 @@ class RecordedEngine(Engine, Generic[V]):
                 for name in sorted(part):  # two clients take them in the same order
                     held.enter_context(locked(job_folder(self.state, name) / "lock"))
                 pool = held.enter_context(ThreadPoolExecutor(self.hands))
-                views = self._views(part)
+                untold = {name for name in part if name in new and not self._was_told(name)}
+                views = self._views(part, untold=untold)
 
                 def bring(name: str, views: Mapping[str, V] = views) -> int:
                     return self._reconcile_view(related(views, name), name, rewire=False)
 
-                free = [name for name in part if not views[name].card.settings.needs]
+                needs = {name: views[name].card.settings.needs for name in part}
+                free = [name for name in part if not needs.keys() & set(needs[name])]
                 given.update(zip(free, pool.map(bring, free), strict=True))
                 given.update((name, bring(name)) for name in part if name not in given)
         return {name: number for name, number in given.items() if number}
@@ -281,96 +277,6 @@ class RecordedEngine(Engine, Generic[V]):
             for key, name in known.items()
             if not found[name].over or found[name] is JobState.BLOCKED
         }
-
-    # ---- looking --------------------------------------------------------------------------
-
-    def _look(self, job: str) -> dict[str, V]:
-        read_card(self.state, job, queue=self.name)  # before the farm is asked: there may be none
-        return self._views([job])
-
-    def names(self) -> tuple[str, ...]:
-        """See ``Engine.names``."""
-        try:
-            found = sorted(os.listdir(self.state / "jobs"))
-        except FileNotFoundError:
-            return ()
-        return tuple(name for name in found if not name.startswith("."))
-
-    def jobs(self) -> tuple[JobStatus, ...]:
-        """See ``Engine.jobs``."""
-        if not (names := self.names()):
-            return ()
-        seen = Seen(self.state)
-        seen.forget_all_but(names)
-        found = [status for name in names if (status := seen.status(name)) is not None]
-        known = {status.name for status in found}
-        rest = {name: stamp_of(self.state, name) for name in names if name not in known}
-        views = self._views(list(rest))
-        done: dict[str, JobStatus] = {}
-        for name, stamp in rest.items():
-            status = self._status(views, name, done, with_tasks=False)
-            found.append(status)
-            if status.state.over and status.state is over_by_records(views[name]):
-                seen.remember(status, views[name].attempts, stamp)
-        seen.write()
-        return tuple(sorted(found, key=lambda status: status.submitted))
-
-    def totals(self) -> tuple[Total, ...]:
-        """See ``Engine.totals``; attempts of jobs that are over."""
-        return Seen(self.state).totals()
-
-    def status(self, job: str) -> JobStatus:
-        """See ``Engine.status``."""
-        return self.statuses([job])[0]
-
-    def statuses(self, jobs: Sequence[str]) -> tuple[JobStatus, ...]:
-        """See ``Engine.statuses``."""
-        if not jobs:
-            return ()
-        for job in jobs:
-            read_card(self.state, job, queue=self.name)  # before the farm is asked
-        views = self._views(jobs)
-        found = (self._status(views, job, {}, with_tasks=True) for job in jobs)
-        return tuple(replace(s, notices=notices_of(self.state, s.name)) for s in found)
-
-    def _status(
-        self, views: Mapping[str, V], name: str, known: dict[str, JobStatus], *,
-        with_tasks: bool,
-    ) -> JobStatus:  # fmt: skip
-        if name in known:
-            return known[name]
-        view = views[name]
-        card = view.card
-        needs = sorted(card.settings.needs, key=lambda other: views[other].card.submitted)
-        needed = [self._status(views, other, known, with_tasks=False) for other in needs]
-        released = all(other.state is JobState.SUCCEEDED for other in needed)
-        may_start = released and (card.settings.not_before or 0) <= time.time()
-        steps = view.steps(released=may_start, with_tasks=with_tasks)
-        state, reason = judge_job(
-            steps,
-            upstream=[Upstream(name=o.name, state=o.state, reason=o.reason) for o in needed],
-            ended=view.ended, paused=view.paused, not_before=card.settings.not_before,
-        )  # fmt: skip
-        times = [a for found in view.attempts.values() for many in found.values() for a in many]
-        over = state.over and state is not JobState.BLOCKED
-        known[name] = JobStatus(
-            name=name, queue=self.name, kind=card.settings.kind, state=state,
-            reason=view.note(state, reason, released=released),
-            show=card.settings.show, user=card.settings.user, priority=view.priority,
-            attempts=card.settings.attempts, not_before=card.settings.not_before,
-            submitted=card.submitted, started=min((a.started for a in times), default=None),
-            ended=max((a.ended or a.started for a in times), default=None) if over else None,
-            needs=tuple(needs), steps=steps, parameters=card.parameters,
-        )  # fmt: skip
-        return known[name]
-
-    def log(self, job: str, task: TaskRef, *, attempt: int | None = None) -> str:
-        """See ``Engine.log``."""
-        return read_log(self.state, self.status(job), task, attempt)
-
-    def log_file(self, status: JobStatus, task: TaskRef, *, attempt: int | None = None) -> Path:
-        """See ``Engine.log_file``."""
-        return find_log(self.state, status, task, attempt)
 
     def wait(
         self,

@@ -38,7 +38,10 @@ _CLAIM = re.compile(r"(\d+)\.(\d+)\.claim\.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt. ``farm_id`` is what the farm calls it; times are seconds since 1970."""
+    """One attempt. ``farm_id`` is what the farm calls it; times are seconds since 1970.
+
+    ``others`` are the further hosts of a task that several work at together (``farm.nodes``).
+    """
 
     number: int
     token: str
@@ -50,13 +53,14 @@ class Attempt:
     outcome: Outcome | None = None
     exit_code: int | None = None
     message: str = ""
+    others: tuple[str, ...] = ()
 
     def status(self) -> AttemptStatus:
         """The same for people."""
         return AttemptStatus(
             number=self.number, host=self.host, started=self.started, ended=self.ended,
             outcome=self.outcome.value if self.outcome else "", exit_code=self.exit_code,
-            message=self.message,
+            message=self.message, others=self.others,
         )  # fmt: skip
 
 
@@ -73,11 +77,13 @@ class Task:
         """A file of one attempt: ``.claim.json``, ``.progress.json``, ``.json``, ``.log``."""
         return log_file(self.state, self.job, self.step, self.index, attempt).with_suffix(ending)
 
-    def claim(self, number: int, *, token: str, host: str, farm_id: str) -> bool:
+    def claim(
+        self, number: int, *, token: str, host: str, farm_id: str, others: Sequence[str] = ()
+    ) -> bool:
         """Begin attempt ``number``; False if somebody else has."""
         claim = {
-            "token": token, "host": host, "pid": os.getpid(), "farm_id": farm_id,
-            "started": time.time(),
+            "token": token, "host": host, "others": list(others), "pid": os.getpid(),
+            "farm_id": farm_id, "started": time.time(),
         }  # fmt: skip
         return write_once(self.file(number, ".claim.json"), claim)
 
@@ -136,6 +142,7 @@ def read_attempts(
         if match is None or only not in (None, int(match[1])):
             continue
         claim = read_json(folder / name)
+        claim["others"] = tuple(claim.get("others", ()))  # not in claims of older versions
         ending: dict[str, Any] = {}
         result = f"{match[1]}.{match[2]}.json"
         with suppress(FileNotFoundError):
@@ -243,7 +250,7 @@ def _write_hidden(path: Path, data: Mapping[str, Any], flush: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump(data, stream)
+            stream.write(json.dumps(data))  # dump() would encode in Python
             if flush:
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -88,6 +88,7 @@ class FarmSide:
     Args:
         farm_id: what the farm calls this attempt.
         host: what the farm calls this host.
+        others: the same of further hosts that the task was given.
         ends_at: when the farm will kill it, seconds since 1970; None for never. Asked again
             when the time is near, because limits may be extended.
         stop_before_s: how long before that the payload is asked to save its work and end.
@@ -102,6 +103,7 @@ class FarmSide:
 
     farm_id: str = ""
     host: str = field(default_factory=platform.node)
+    others: Sequence[str] = ()
     ends_at: Callable[[], float | None] = lambda: None
     stop_before_s: float = 60.0
     told: Callable[[], bool] = lambda: False
@@ -138,7 +140,9 @@ def run_task(task: Task, farm: FarmSide) -> tuple[Ending, int]:
         return Ending.HELD, EXIT_TRY_AGAIN
     number = (verdict.last.number if verdict.last else 0) + 1
     token = secrets.token_hex(8)
-    if not task.claim(number, token=token, host=farm.host, farm_id=farm.farm_id):
+    if not task.claim(
+        number, token=token, host=farm.host, farm_id=farm.farm_id, others=farm.others
+    ):
         return Ending.AGAIN, EXIT_TRY_AGAIN  # another copy was faster; let it come to an end
     answer = _answer(task, since, card, _Run(task, card, farm, number, token, events).run())
     _tell_end(task)

@@ -175,4 +175,5 @@ class JobView(ABC):
             started=last.started if last else None, ended=last.ended if last else None,
             exit_code=shown.exit_code if shown else None, progress=progress, message=message,
             attempts=tuple(attempt.status() for attempt in attempts),
+            others=last.others if last else (),
         )  # fmt: skip

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 #: What tells one state of a file from any other.
 Stamp = list[int | str]
 
+#: By key: stamp and value.
+Entries = dict[str, Any]
+
 
 def stamp_of(path: Path | str) -> Stamp:
     """Size and time of a file; empty where there is none."""
@@ -43,8 +46,9 @@ class Memo:
             path: of the memo; None to keep nothing.
         """
         self._path = path
-        self._entries: dict[str, Any] = {}
-        self._changed = False
+        self._entries: Entries = {}
+        self.news: Entries = {}
+        """What was kept since the memo was read or saved."""
         if path is None:
             return
         try:
@@ -78,16 +82,20 @@ class Memo:
 
     def keep(self, key: str, stamp: Sequence[int | str], value: Any) -> None:
         """Keep a value."""
-        self._entries[key] = [list(stamp), value]
-        self._changed = True
+        self.news[key] = self._entries[key] = [list(stamp), value]
+
+    def learn(self, news: Entries) -> None:
+        """Keep what a copy of this memo, in another process, has kept."""
+        self._entries.update(news)
+        self.news.update(news)
 
     def save(self) -> None:
         """Write the memo, if anything is new; where that is not allowed, say so and go on."""
-        if self._path is None or not self._changed:
+        if self._path is None or not self.news:
             return
         document = {"laikaroto": __version__, "entries": self._entries}
         try:
             write_file(self._path, json.dumps(document, separators=(",", ":")).encode())
         except TryAgainError as error:
             _log.warning("%s; the next look will take as long as this one", error)
-        self._changed = False
+        self.news = {}

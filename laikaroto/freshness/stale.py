@@ -4,7 +4,7 @@ A version is **stale** if the model, the plates, the corrections, the template o
 made it differ from today's. All reasons are told. Nothing is decoded and no network runs: the
 facts come from each version's report.json and the corrections file (``memo`` keeps them), plates
 are judged by one look at their folder (``plate.scan``). 2,000 shots of 100 frames take under a
-second.
+second on two cores, half of it in the kernel, which is asked about 200,000 files.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from typing import Any, Literal, get_args
 from laikaroto import __version__
 from laikaroto.errors import LaikarotoError, ModelError, SidecarError
 from laikaroto.freshness.made import Made, read_made
-from laikaroto.freshness.memo import Memo, stamp_of
+from laikaroto.freshness.memo import Entries, Memo, stamp_of
 from laikaroto.freshness.plates import judge_plates
+from laikaroto.freshness.shares import work_in_shares
 from laikaroto.plate.scan import Scan, scan_plates
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import MANIFEST
@@ -32,6 +33,8 @@ WHATS: tuple[What, ...] = get_args(What)
 
 _VERSION = re.compile(r"v(\d{3,})")
 _SCAN_THREADS = 8  # they wait for the disk or the file server
+_SCAN_BATCH = 16  # shots; handing a thread its work takes as long as scanning ten files
+_SHARE = 100  # shots that are worth a process of their own: 50 ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +91,19 @@ class ShotStatus:
 
 def inspect_shot(show: Show, *, shot: str, character: str) -> ShotStatus | None:
     """Where one shot stands; None where nothing is published."""
-    found = list(_inspect(show, character, [shot], Memo(None), checksum=False))
+    memo = Memo(None)
+    today = read_today(show, character, memo)
+    found = list(_inspect(show, character, [shot], today, memo, checksum=False))
     return found[0] if found else None
 
 
 def inspect_shots(
-    show: Show, character: str, shots: Sequence[str] | None = None, *, checksum: bool = False
+    show: Show,
+    character: str,
+    shots: Sequence[str] | None = None,
+    *,
+    checksum: bool = False,
+    processes: int = 1,
 ) -> list[ShotStatus]:
     """Where the published shots of a character stand, in the order of their names.
 
@@ -102,23 +112,34 @@ def inspect_shots(
         character: its name.
         shots: only these; those without a published version are left out. None for all.
         checksum: compare the contents of plates whose size or time is another: slow.
+        processes: to fork this one into where there are many shots; see ``shares`` for when
+            that may be.
 
     Raises:
         UsageError: the character is unknown.
         ModelError, TruthError: its pointer to the current model, or its template, is damaged.
+        TryAgainError: one of the processes was killed.
     """
     show.character(character)
     memo = Memo(show.work_folder("freshness") / f"{character}.json")
+    today = read_today(show, character, memo)
+
+    def share(names: Sequence[str]) -> tuple[list[ShotStatus], Entries]:
+        looked = list(_inspect(show, character, names, today, memo, checksum=checksum))
+        return looked, memo.news
+
     names = show.published_shots(character) if shots is None else sorted(set(shots))
-    found = list(_inspect(show, character, names, memo, checksum=checksum))
+    found: list[ShotStatus] = []
+    for looked, news in work_in_shares(share, names, min(processes, len(names) // _SHARE)):
+        found += looked
+        memo.learn(news)
     memo.save()
-    return found
+    return sorted(found, key=lambda one: one.shot)
 
 
 def _inspect(
-    show: Show, character: str, shots: Iterable[str], memo: Memo, *, checksum: bool
+    show: Show, character: str, shots: Iterable[str], today: Today, memo: Memo, *, checksum: bool
 ) -> Iterator[ShotStatus]:
-    today = read_today(show, character, memo)
     newest = [
         (shot, folder, corrections)
         for shot in shots
@@ -126,17 +147,27 @@ def _inspect(
         is not None
     ]
 
+    for (shot, folder, corrections), seen in zip(
+        newest, _scans(show, [shot for shot, _, _ in newest]), strict=True
+    ):
+        look = _Look(show, character, shot, folder, corrections, today, memo, checksum)
+        yield look.status(seen)
+
+
+def _scans(show: Show, shots: Sequence[str]) -> Iterator[Scan | str]:
+    """What lies in the plates' folder of each shot, or in words why it cannot be looked at."""
+
     def scan(shot: str) -> Scan | str:
         try:
             return scan_plates(show.plate_template(shot), shot=shot)
         except LaikarotoError as error:
             return str(error)
 
-    with ThreadPoolExecutor(min(_SCAN_THREADS, max(1, len(newest)))) as pool:
-        scans = pool.map(scan, [shot for shot, _, _ in newest])
-        for (shot, folder, corrections), seen in zip(newest, scans, strict=True):
-            look = _Look(show, character, shot, folder, corrections, today, memo, checksum)
-            yield look.status(seen)
+    size = max(1, min(_SCAN_BATCH, len(shots) // _SCAN_THREADS))
+    batches = [shots[first : first + size] for first in range(0, len(shots), size)]
+    with ThreadPoolExecutor(_SCAN_THREADS) as pool:
+        for scans in pool.map(lambda batch: [scan(shot) for shot in batch], batches):
+            yield from scans
 
 
 def _newest(parent: Path) -> Path | None:

@@ -12,6 +12,7 @@ import os
 import string
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from laikaroto.errors import PlateError, UsageError
 
@@ -68,18 +69,27 @@ def _scan_folder(
         for name in os.listdir(descriptor):
             if not (name.startswith(start) and name.endswith(tail)):
                 continue
-            digits = name[before:after]
-            try:
-                frame = int(digits)
-                if format(frame, form) != digits:
-                    continue  # of another naming: 1001 and 01001 are not the same plate
-                seen = stat(name, dir_fd=descriptor)
-            except (ValueError, FileNotFoundError):
+            frame = _frame(name[before:after], form)
+            if frame is None:
                 continue
+            try:
+                seen = stat(name, dir_fd=descriptor)
+            except FileNotFoundError:
+                continue  # taken away since it was listed
             found[frame] = (seen.st_size, seen.st_mtime_ns)
     finally:
         os.close(descriptor)
     return found
+
+
+@lru_cache(maxsize=1 << 16)  # two thousand shots have the same hundred frames
+def _frame(digits: str, form: str) -> int | None:
+    """The number that is written so; None if it is of another naming: 01001 is no 1001."""
+    try:
+        frame = int(digits)
+        return frame if format(frame, form) == digits else None
+    except ValueError:
+        return None
 
 
 def _scan_one_by_one(template: str, *, shot: str) -> dict[int, tuple[int, int]]:

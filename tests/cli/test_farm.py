@@ -37,7 +37,7 @@ def test_farm_start_status_stop(call: Callable[..., Any], engine: Engine, tmp_pa
     started = json.loads(call("farm", "start", "--json").out)
     assert started["started"] and started["slots"] >= 1
     assert "runs already" in call("farm", "start").out
-    engine.wait([engine.submit(job(stamp(tmp_path / "out", "x"))).job], timeout_s=30)
+    engine.wait([engine.submit(job(stamp(tmp_path / "out", "x"))).job], timeout_s=180)
     found = json.loads(call("farm", "status", "--json").out)
     assert found["supervisor"]["pid"] == started["pid"]
     assert found["jobs"] == {"succeeded": 1} and found["tasks"] == {"succeeded": 1}
@@ -84,7 +84,7 @@ def test_steering_a_job_by_commands(
     )
     assert "frame 1003 is torn" in call("jobs", "logs", name).out
     assert "1 tasks to run again" in call("jobs", "retry", name).out
-    engine.wait([name], timeout_s=30)
+    engine.wait([name], timeout_s=180)
     assert "attempt 2" in call("jobs", "logs", name, "bad/0").out
     first = json.loads(call("jobs", "logs", name, "bad/0", "--attempt", 1, "--json").out)
     assert "attempt 1" in first[0]["log"]
@@ -95,7 +95,7 @@ def test_steering_a_job_by_commands(
     until(lambda: lines(started), "running")
     assert call("jobs", "pause", running).out.startswith(running)
     call("jobs", "cancel", running)
-    assert engine.wait([running], timeout_s=30)[0].state is JobState.CANCELLED
+    assert engine.wait([running], timeout_s=180)[0].state is JobState.CANCELLED
     call("farm", "stop")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from laikaroto.cli.queues import open_queue
+from laikaroto.errors import FarmError
 from laikaroto.model.package import promote
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import versions
@@ -113,6 +114,30 @@ def test_what_cannot_be_done_does_not_keep_the_rest_from_it(
     assert "tr01 hero v001: queued as sample-tr01-" in ran.out
     show.corrections_file("tr01", "hero").write_text("nonsense\n")
     assert "line 1" in call("--shots", "tr01").out
+
+
+def test_a_farm_that_refuses_one_shot_takes_the_others(
+    call: Callable[..., Any], show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the farm took before it came to the one it refuses is not said to be an older job."""
+    engine = type(open_queue(show, None))
+    submit_all = engine.submit_all
+    asked: list[list[str]] = []
+
+    def takes_no_tr01(self: Any, bundles: Any) -> Any:
+        asked.append([str(bundle.parameters["Shot"]) for bundle in bundles])
+        sent = submit_all(self, [b for b in bundles if b.parameters["Shot"] != "tr01"])
+        if "tr01" in asked[-1]:
+            raise FarmError("job tr01: asks for 99 GPUs")
+        return sent
+
+    monkeypatch.setattr(engine, "submit_all", takes_no_tr01)
+    ran = call("--shots", "*")
+    assert asked == [["ta01", "tr01"], ["ta01"], ["tr01"]]
+    assert ran.code == 1 and "1 shots could not be queued" in ran.err
+    assert "ta01 hero v001: queued as sample-ta01-" in ran.out
+    assert "tr01 hero v001: left alone: job tr01: asks for 99 GPUs" in ran.out
+    assert len(open_queue(show, None).jobs()) == 1
 
 
 def test_a_changed_template_takes_a_training_first(call: Callable[..., Any], show: Show) -> None:

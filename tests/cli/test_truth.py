@@ -175,7 +175,7 @@ main(sys.argv[1:])
 def test_a_full_disk_leaves_the_training_set_as_it_was(sample_configs: Path) -> None:
     arguments = ["truth", "import", "hero", *map(str, FILES), "--configs", str(sample_configs)]
     ran = subprocess.run(
-        [sys.executable, "-c", _FULL, *arguments], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", _FULL, *arguments], capture_output=True, text=True, timeout=180,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert ran.returncode == 75, ran.stderr

@@ -155,7 +155,7 @@ def test_each_end_is_told_once_and_again_if_it_failed(
     until(lambda: len(server.posted) == 1, "told in the end")
     cause.touch()
     farm.engine.retry(failed.name)
-    farm.engine.wait([failed.name], timeout_s=60)
+    farm.engine.wait([failed.name], timeout_s=180)
     until(lambda: len(server.posted) == 2, "the second end is told")
     told = [body["state"] for body in server.posted]
     assert told == ["failed", "succeeded"] and len(set(server.ids())) == 2

@@ -142,12 +142,12 @@ def is_free(lock: Path) -> bool:
     return True
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 180.0) -> None:
     """Wait for something that has to become true."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class LocalFarm:
@@ -201,4 +201,4 @@ class LocalFarm:
     def run(self, *bundles: Bundle) -> tuple[JobStatus, ...]:
         """Submit and wait for the end of all."""
         names = [self.engine.submit(bundle).job for bundle in bundles]
-        return self.engine.wait(names, timeout_s=60, poll_s=0.05)
+        return self.engine.wait(names, timeout_s=180, poll_s=0.05)

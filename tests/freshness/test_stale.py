@@ -323,6 +323,21 @@ def test_what_was_read_once_is_not_read_again(
     assert memo(show).read_bytes() == text
 
 
+def test_several_processes_say_and_remember_the_same(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(show, 1001)
+    new_model(show)
+    alone = inspect_shots(show, CHARACTER)
+    text = memo(show).read_bytes()
+    memo(show).unlink()
+    monkeypatch.setattr(stale, "_SHARE", 1)
+    assert inspect_shots(show, CHARACTER, processes=2) == alone
+    both = json.loads(memo(show).read_bytes())
+    assert both == json.loads(text) and {"made ta01", "made tr01"} <= both["entries"].keys()
+    assert inspect_shots(show, CHARACTER, processes=2) == alone
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"laikaroto": "0.0.1", "entries": {}}'])
 def test_a_damaged_or_old_memo_counts_as_none(show: Show, text: str) -> None:
     memo(show).parent.mkdir(parents=True)

@@ -139,6 +139,7 @@ class LocalEngine(Engine):
             part = list(jobs[start : start + _PURGED_AT_ONCE])
             kept |= self._ask("purge", part[0], jobs=part, before=before)["kept"]
         return kept
+
     def load(self) -> Load:
         """See ``Engine.load``; ``details`` is the card of the supervisor."""
         card = read_card(self.state)

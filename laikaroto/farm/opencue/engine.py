@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,8 +84,8 @@ class OpenCueEngine(RecordedEngine[View]):
 
     # ---- looking --------------------------------------------------------------------------
 
-    def _views(self, names: Sequence[str]) -> dict[str, View]:
-        views = self._read(names)
+    def _views(self, names: Sequence[str], *, untold: Collection[str] = ()) -> dict[str, View]:
+        views = self._read(names)  # Cuebot is not asked about jobs without a launch
         lasts = {name: view.last for name, view in views.items()}
         ids = [last.id for last in lasts.values() if last is not None and last.id]
         jobs = self._cuebot.jobs(ids) if ids else {}

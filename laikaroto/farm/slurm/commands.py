@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -160,6 +160,14 @@ class Slurm:
         """Under which name or address other hosts of the cluster reach one of them."""
         text = self._run("scontrol", "--oneliner", "show", "node", host)
         return dict(_fields(text)).get("NodeAddr", host)
+
+    def hosts_of(self, environment: Mapping[str, str]) -> list[str]:
+        """Hosts of the job whose environment this is, the first one first."""
+        if environment.get("SLURM_JOB_NUM_NODES", "1") == "1":
+            return [environment["SLURM_JOB_NODELIST"]]
+        # Slurm's programs alone know how n[1-3,07] is to be read; slurmctld is not asked
+        listed = environment["SLURM_JOB_NODELIST"]
+        return self._run("scontrol", "show", "hostnames", listed).split()
 
     # ---- telling --------------------------------------------------------------------------
 

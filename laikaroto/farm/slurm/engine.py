@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from laikaroto.farm.engine import Load
 from laikaroto.farm.plan import Requirements
 from laikaroto.farm.recorded import RecordedEngine
 from laikaroto.farm.slurm.capacity import refusal
-from laikaroto.farm.slurm.commands import Slurm
-from laikaroto.farm.slurm.reconcile import reconcile
-from laikaroto.farm.slurm.view import View, by_job, write_sent
+from laikaroto.farm.slurm.commands import Row, Slurm
+from laikaroto.farm.slurm.reconcile import has_all, reconcile
+from laikaroto.farm.slurm.view import View, by_job, was_told, write_sent
 from laikaroto.farm.steering import read_card, read_steering
 from laikaroto.farm.view import Key
 
@@ -74,8 +74,8 @@ class SlurmEngine(RecordedEngine[View]):
             self._slurm.cluster(), self._settings, step, wanted, threads=self.threads
         )
 
-    def _views(self, names: Sequence[str]) -> dict[str, View]:
-        rows = by_job(self._slurm.rows())
+    def _views(self, names: Sequence[str], *, untold: Collection[str] = ()) -> dict[str, View]:
+        rows: dict[str, list[Row]] | None = None
         views: dict[str, View] = {}
         todo = list(names)
         while todo:
@@ -84,9 +84,19 @@ class SlurmEngine(RecordedEngine[View]):
                 continue
             card = read_card(self.state, name, queue=self.name)
             steering = read_steering(self.state, name)
-            views[name] = View.of(self.state, card, steering, rows.get(name, ()))
+            if rows is None and name not in untold:
+                rows = by_job(self._slurm.rows())
+            own = () if rows is None else rows.get(name, ())
+            views[name] = View.of(self.state, card, steering, own)
             todo += card.settings.needs
         return views
+
+    def _was_told(self, job: str) -> bool:
+        return was_told(self.state, job)
+
+    def _in_order(self, jobs: Sequence[str]) -> set[str]:
+        views = self._views(jobs)
+        return {name for name in jobs if has_all(views[name])}
 
     def _reconcile_view(self, views: Mapping[str, View], job: str, *, rewire: bool) -> int:
         upstream = [view for name, view in views.items() if name != job]

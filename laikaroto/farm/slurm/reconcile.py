@@ -19,7 +19,7 @@ from laikaroto.farm.engine import TaskState
 from laikaroto.farm.places import job_folder
 from laikaroto.farm.plan import StepPlan
 from laikaroto.farm.slurm.commands import Row, Slurm, format_instant, format_time
-from laikaroto.farm.slurm.view import Sent, View, comment_of, write_sent
+from laikaroto.farm.slurm.view import Sent, View, comment_of, note_told, write_sent
 from laikaroto.farm.view import Key
 from laikaroto.frames import format_frames
 
@@ -65,11 +65,20 @@ def reconcile(
     if view.steering.ended:
         return 0
     before = list(view.sent)
+    note_told(view.state, view.card.settings.name)
     try:
         return _reconcile(slurm, settings, view, upstream, rewire)
     finally:
         if view.sent != before:  # once for all arrays of a job: each writing waits for the disk
             write_sent(view.state, view.card.settings.name, view.sent)
+
+
+def has_all(view: View) -> bool:
+    """True if ``reconcile`` would find nothing to do, unless another job is to blame."""
+    return view.steering.ended or not (
+        any(map(view.missing, view.keys()))
+        or any(row.waits and row.reason == _NEVER for row in view.live.values())
+    )
 
 
 def _reconcile(

@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
     side = FarmSide(
         farm_id=farm_id,
         host=host,
+        others=[name for name in slurm.hosts_of(os.environ) if name != host],
         ends_at=lambda: slurm.ends_at(farm_id),
         stop_before_s=read_card(task.state, job).stop_before_s,
         adopts=adopt_orphans(),

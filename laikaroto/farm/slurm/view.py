@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from laikaroto.errors import write_failure
 from laikaroto.farm.engine import JobState, TaskState
-from laikaroto.farm.places import job_folder
+from laikaroto.farm.places import OWNER_ONLY, job_folder
 from laikaroto.farm.records import Verdict, read_json, replace_file
 from laikaroto.farm.slurm.commands import Row, parse_indices
 from laikaroto.farm.steering import Card, Steering
@@ -49,8 +50,11 @@ class Sent:
 
 def read_sent(state: Path, job: str) -> list[Sent]:
     """The arrays of a job, oldest first."""
+    path = job_folder(state, job) / "slurm.json"
     try:
-        data = read_json(job_folder(state, job) / "slurm.json")
+        if not path.stat().st_size:
+            return []  # ``note_told``
+        data = read_json(path)
     except FileNotFoundError:
         return []
     return [
@@ -61,6 +65,24 @@ def read_sent(state: Path, job: str) -> list[Sent]:
         )
         for item in data["arrays"]
     ]  # fmt: skip
+
+
+def note_told(state: Path, job: str) -> None:
+    """Note that arrays of a job are about to be submitted; the caller holds the job's lock.
+
+    Raises:
+        TryAgainError: the disk refuses.
+    """
+    path = job_folder(state, job) / "slurm.json"
+    try:
+        path.touch(mode=OWNER_ONLY)
+    except OSError as error:
+        raise write_failure(path, error) from error
+
+
+def was_told(state: Path, job: str) -> bool:
+    """False if nothing of a job was ever submitted."""
+    return (job_folder(state, job) / "slurm.json").exists()
 
 
 def write_sent(state: Path, job: str, sent: Sequence[Sent]) -> None:

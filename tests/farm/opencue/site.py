@@ -85,7 +85,7 @@ class Site:
     def stop(self) -> None:
         if self._rqd is not None:
             self._rqd.terminate()
-            self._rqd.wait(timeout=60)
+            self._rqd.wait(timeout=180)
         self.cue.stop()
 
     def engine(self, state: Path, **settings: Any) -> OpenCueEngine:

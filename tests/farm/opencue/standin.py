@@ -130,7 +130,7 @@ class StandIn:
             self._idle -= frame.layer.cores
             run = self._run_frame(frame, proc)
         try:
-            self._rqd.LaunchFrame(rqd_pb2.RqdStaticLaunchFrameRequest(run_frame=run), timeout=30)
+            self._rqd.LaunchFrame(rqd_pb2.RqdStaticLaunchFrameRequest(run_frame=run), timeout=180)
         except grpc.RpcError as error:  # RQD has not yet put away a former run
             with self.lock:
                 self.book.stopped(frame, rules.WAITING, frame.exit_status)
@@ -174,7 +174,7 @@ class StandIn:
         with suppress(grpc.RpcError):
             self._rqd.KillRunningFrame(
                 rqd_pb2.RqdStaticKillRunningFrameRequest(frame_id=frame.id, message="test"),
-                timeout=30,
+                timeout=180,
             )
 
     def _runs(self, frame: Frame) -> bool:

@@ -70,7 +70,7 @@ def test_the_libraries_are_missing(tmp_path: Path) -> None:
         "print(open_engine(queue, Path(sys.argv[1])).obstacle())\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60,
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=180,
         check=True,
     )  # fmt: skip
     assert "queue 'q': the engine 'opencue' needs its libraries: pip install" in ran.stdout

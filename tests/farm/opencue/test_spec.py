@@ -157,7 +157,7 @@ def test_a_command_says_the_same_to_a_shell(tmp_path: Path) -> None:
     script = tmp_path / "script"  # as RQD does: a file without a first line that says how
     script.write_text(command.replace("#IFRAME#", "17"))
     script.chmod(0o755)
-    subprocess.run(["/bin/sh", str(script)], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(["/bin/sh", str(script)], cwd=tmp_path, check=True, timeout=180)
     said = json.loads((tmp_path / "said").read_text())
     assert said == [str(tmp_path / NASTY), "job", "st.ep", "2", "17"]
     assert not (tmp_path / "x").exists()

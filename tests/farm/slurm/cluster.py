@@ -25,6 +25,9 @@ from tests.farm.tiny import until
 
 HOSTS = ("n1", "n2", "n3")
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
+_AT_ONCE = "sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=1"
+"""A scheduler that looks at every job all the time, for tests of a handful of them."""
+
 _CONF = """
 ClusterName=laikaroto
 SlurmctldHost={host}(127.0.0.1)
@@ -52,7 +55,7 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={root}/completions.log
 SchedulerType=sched/backfill
-SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=1
+SchedulerParameters={scheduler}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 PriorityType=priority/basic
@@ -89,7 +92,7 @@ class Cluster:
 
     def __init__(
         self, root: Path, *, more: str = "RequeueExit=75\nEnforcePartLimits=ALL",
-        memory: int = 1000,
+        memory: int = 1000, scheduler: str = _AT_ONCE,
     ) -> None:  # fmt: skip
         self.root = root
         self.conf = root / "slurm.conf"
@@ -109,7 +112,7 @@ class Cluster:
         self.conf.write_text(
             _CONF.format(
                 host=host, port=ports[0], root=root, user=current_user(), nodes=nodes, more=more,
-                memory=memory,
+                memory=memory, scheduler=scheduler,
             )  # fmt: skip
         )
 

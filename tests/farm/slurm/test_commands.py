@@ -126,7 +126,7 @@ def run_script(tmp_path: Path, python: str) -> tuple[int, list[str]]:
     fake.chmod(0o755)
     done = subprocess.run(
         ["/bin/sh", str(SCRIPT), str(fake), "exit", "/a b/$(touch x)", "job", "step", "0"],
-        cwd=tmp_path, check=False, timeout=60,
+        cwd=tmp_path, check=False, timeout=180,
     )  # fmt: skip
     return done.returncode, (tmp_path / "starts").read_text().splitlines()
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from laikaroto.cli.showing import show_job
 from laikaroto.cli.submit import training_bundle
 from laikaroto.errors import FarmError
 from laikaroto.farm.bundle import Bundle
@@ -105,6 +106,11 @@ def test_hosts_meet_and_are_one_task(cluster: Cluster, engine: SlurmEngine, tmp_
     done = finish(engine, name)
     assert done.state is JobState.SUCCEEDED
     assert done.total == 1 and len(attempts(engine, name, "s")) == 1
+    (task,) = done.tasks(TaskState.SUCCEEDED)
+    assert sorted([task.host or "", *task.others]) == list(HOSTS)
+    assert task.attempts[0].others == task.others == tuple(task.to_dict()["others"])
+    (shown,) = (line for line in show_job(engine, done, everything=False) if "s/0" in line)
+    assert ", ".join((str(task.host), *task.others)) in shown
     found = there(out)
     assert sorted(one["rank"] for one in found) == ["0", "1", "2"]
     assert sorted(one["host"] for one in found) == list(HOSTS)
