@@ -53,4 +53,4 @@ def _in_large_parts(share: NDArray[np.float32]) -> NDArray[np.float32]:
     )
     large = stats[:, cv2.CC_STAT_AREA] >= _PART * share.size
     large[0] = False  # what is not card
-    return share * large[labels].astype(np.float32)
+    return np.asarray(share * large[labels], np.float32)

@@ -15,7 +15,8 @@ from laikaroto.frames import format_frames
 from laikaroto.review.pages import PAGE, PICTURES, render, replacing, write_page
 from laikaroto.review.pictures import Plates, find_matte_layers, write_pictures
 from laikaroto.shapes.records import FrameNote, Roto, ShapeFrame, TrackFrame
-from laikaroto.training.evaluate import CLEAN_MEAN_PX, REFERENCE_WIDTH_PX, Evaluation
+from laikaroto.tracking.flags import REFERENCE_WIDTH_PX
+from laikaroto.training.evaluate import CLEAN_MEAN_PX, Evaluation
 
 
 def write_shot_page(
