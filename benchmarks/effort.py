@@ -44,11 +44,11 @@ from laikaroto.correction.log import Log
 from laikaroto.correction.records import Record, ShapeEntry, TrackEntry, by_frame, rounded
 from laikaroto.shapes.records import Roto, ShapeFrame
 from laikaroto.sidecar.schema import read_roto
+from laikaroto.tracking.flags import REFERENCE_WIDTH_PX
 from laikaroto.training.curve_distance import symmetric_distances
 from laikaroto.training.evaluate import (
     CLEAN_MEAN_PX,
     CLEAN_P95_PX,
-    REFERENCE_WIDTH_PX,
     STEP_PX,
 )
 

@@ -42,7 +42,7 @@ def _names(text: str) -> tuple[str, ...]:
     "--oracle",
     "oracles",
     multiple=True,
-    type=click.Choice(["crop", "points"]),
+    type=click.Choice(["crop", "points", "pose"]),
     help="Further rows with the truth in place of this stage; may be repeated.",
 )
 @click.option(

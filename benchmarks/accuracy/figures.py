@@ -18,8 +18,9 @@ from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import box_around
 from laikaroto.shapes.records import Roto
+from laikaroto.tracking.flags import REFERENCE_WIDTH_PX
 from laikaroto.training.curve_distance import flatten, nearest, visible_segments
-from laikaroto.training.evaluate import REFERENCE_WIDTH_PX, STEP_PX, Evaluation, evaluate
+from laikaroto.training.evaluate import STEP_PX, Evaluation, evaluate
 
 #: A shape was swapped when its points moved by more than this share of the head's side, on
 #: average, beyond what one affine map does to all points. In the dev and sample shows shapes of

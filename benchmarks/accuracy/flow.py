@@ -38,7 +38,9 @@ class Flow:
     def carry(self, xy: FloatArray, start: int, end: int) -> FloatArray:
         """Where points (N, 2) of frame ``start`` are on frame ``end``, plate px."""
         if (start, end) not in self._fields:
-            self._fields[start, end] = self._dis.calc(self._grey[start], self._grey[end], None)
+            # its stubs do not know that there may be no first guess
+            found = self._dis.calc(self._grey[start], self._grey[end], None)  # type: ignore[call-overload]
+            self._fields[start, end] = np.asarray(found, np.float32)
         field = self._fields[start, end]
         height, width = field.shape[:2]
         index = np.clip(xy * self._scale - 0.5, 0, [width - 1, height - 1]).astype(np.float32)

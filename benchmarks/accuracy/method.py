@@ -20,8 +20,9 @@ from laikaroto.model.crop import Box
 from laikaroto.shapes.records import Roto
 
 #: ``crop``: the head's box is the true one. ``points``: the tracking points and the positions
-#: of control points are the true ones, and only what is done with them is measured.
-Oracle = Literal["none", "crop", "points"]
+#: of control points are the true ones, and only what is done with them is measured. ``pose``: the
+#: head is turned and placed as it truly is, with the face that was drawn.
+Oracle = Literal["none", "crop", "points", "pose"]
 Report = Callable[[float, str], None]
 
 #: How inexact the head box is that the peers are given when it is not the true one: standard

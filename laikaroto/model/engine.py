@@ -15,9 +15,10 @@ say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,43 +146,62 @@ class Engine:
         """
         known = dict(boxes or {})
         drawn: dict[int, _Drawing] = {}
-        last: Image | None = None
-        wanted = list(frames) if before is None else [before, *frames]
-        with closing(self._draw_all(read(wanted), known, skip=before)) as drawings:
-            for frame, plate, drawing in drawings:
-                if drawing is not None:
-                    moved = NO_MOTION_KNOWN if last is None else _head_motion(last, plate, drawing)
-                    drawn[frame] = replace(drawing, motion=moved)
-                    report(len(drawn) / len(frames), f"frame {frame} drawn")
-                last = plate
-                del plate  # else it stays while the next one is waited for
-        self._draw_doubtful(drawn, known, read)
+        order = list(frames) if before is None else [before, *frames]
+        with closing(self._draw_moving(order, read, known, only=set(frames))) as drawings:
+            for frame, drawing in drawings:
+                drawn[frame] = drawing
+                report(len(drawn) / len(frames), f"frame {frame} drawn")
+        self._draw_doubtful(drawn, order, known, read)
         return _pack([drawn[frame] for frame in frames], frames)
 
     def _draw_doubtful(
-        self, drawn: dict[int, _Drawing], known: Mapping[int, Box], read: Reader
+        self,
+        drawn: dict[int, _Drawing],
+        order: Sequence[int],
+        known: Mapping[int, Box],
+        read: Reader,
     ) -> None:
         """Draw doubtful frames where their neighbours have the head; keep what is better."""
         other = {f: box for f, box in _second_boxes(drawn).items() if f not in known}
         if not other:
             return
-        with closing(self._draw_all(read(sorted(other)), other)) as drawings:
-            for frame, _, drawing in drawings:
-                if drawing is not None and drawing.doubt < drawn[frame].doubt:
+        earlier = {frame: last for last, frame in pairwise(order) if frame in other}
+        wanted = sorted({*other, *earlier.values()})
+        with closing(self._draw_moving(wanted, read, other, only=other)) as drawings:
+            for frame, drawing in drawings:
+                if drawing.doubt < drawn[frame].doubt:
                     drawn[frame] = replace(drawing, found=drawn[frame].found)
+
+    def _draw_moving(
+        self,
+        wanted: Sequence[int],
+        read: Reader,
+        known: Mapping[int, Box],
+        *,
+        only: Container[int],
+    ) -> Generator[tuple[int, _Drawing], None, None]:
+        """Drawings of the ``only`` frames among those wanted, and how each moved since the last."""
+        last: Image | None = None
+        with closing(self._draw_all(read(wanted), known, only=only)) as drawings:
+            for frame, plate, drawing in drawings:
+                if drawing is not None:
+                    moved = NO_MOTION_KNOWN if last is None else _head_motion(last, plate, drawing)
+                    yield frame, replace(drawing, motion=moved)
+                last = plate
+                del plate  # else it stays while the next one is waited for
 
     def _draw_all(
         self,
         plates: Iterator[tuple[int, Image]],
         known: Mapping[int, Box],
         *,
-        skip: int | None = None,
+        only: Container[int],
     ) -> Generator[tuple[int, Image, _Drawing | None], None, None]:
-        """Frame, log-encoded plate and drawing (None for ``skip``) of each plate, in order."""
+        """Frame, log-encoded plate and drawing (None but for ``only``) of each plate, in order."""
 
         def work(item: tuple[int, Image]) -> tuple[int, Image, _Drawing | None]:
             frame, plate = item
-            if frame == skip:
+            if frame not in only:
                 return frame, plate, None
             return frame, plate, self._draw(plate, known.get(frame))
 

@@ -171,6 +171,9 @@ def prepare(show: Show, *, character: str, run: Path, report: Report) -> None:
     if settings.mirror == "auto":
         write_mirrored(run, index, template, report)
     write_index(run, index)
+    if show.configs.show.green_card is not None:
+        seen = sum(len(found.frames) for found in cards.values() if found is not None)
+        report(1.0, f"{seen} of {total} frames have a green-card exposure")
     if renders:
         report(1.0, f"prepared {len(renders)} renders")
 

@@ -33,7 +33,7 @@ def find_cards(show: Show, roto: Roto, header: PlateHeader) -> PlateSequence | N
         return None
     try:
         there = find_sequence(show.plate_template(roto.shot, green_card=True), shot=roto.shot)
-    except UsageError:  # no folder: cards are photographed for some shots only
+    except (UsageError, PlateError):  # no folder, no file: cards are photographed for some shots
         return None
     frames = tuple(sorted(set(there.frames) & set(roto.frames)))
     if not frames:

@@ -41,7 +41,9 @@ def write_card(show: Show, frame: int, width: int) -> None:
 
 def test_frames_with_a_card_know_what_lies_behind_the_puppet(show: Show, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    steps.prepare(show, character=CHARACTER, run=run, report=quiet)
+    said: list[str] = []
+    steps.prepare(show, character=CHARACTER, run=run, report=lambda _, text: said.append(text))
+    assert said[-1] == "1 of 6 frames have a green-card exposure"
     behind = {
         (shot, frame): read_example(run / "dataset", shot, frame).behind
         for shot in ("a1", "a2")
@@ -82,3 +84,7 @@ def test_a_show_whose_cards_are_not_there_learns_what_it_always_did(tmp_path: Pa
     assert truth_digest(show, CHARACTER) == before
     steps.prepare(show, character=CHARACTER, run=tmp_path / "run", report=quiet)
     assert read_example(tmp_path / "run" / "dataset", "a1", 1001).behind is None
+    # also where the folder is there, with cards of other shots
+    data["green_card"] = {"template": "{root}/plates/a2/{shot}.card.{frame:04d}.exr"}
+    (configs / "show.yaml").write_text(yaml.safe_dump(data))
+    steps.prepare(Show.open(configs), character=CHARACTER, run=tmp_path / "run", report=quiet)

@@ -3,7 +3,8 @@
 ``truth import``, ``train`` and ``infer`` run as child processes, as a user runs them. With the
 oracle ``crop``, the trained model draws with the true head boxes (``Engine.predict(boxes=)``)
 and the shot is settled as usual; with ``points``, the true points are settled in its place, so
-that what is left is what settling does.
+that what is left is what settling does; with ``pose``, what was predicted is moved to where the
+head truly is before it is settled (``true_pose``), so that what is left is no matter of the pose.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import yaml
 
 from benchmarks.accuracy.footage import Shot
 from benchmarks.accuracy.method import Task
+from benchmarks.accuracy.true_pose import with_true_pose
 from laikaroto.character.template import pack
 from laikaroto.errors import LaikarotoError, write_failure
 from laikaroto.shapes.records import Roto
@@ -36,7 +38,7 @@ class Laikaroto:
     """See the module."""
 
     learns = True
-    oracles = frozenset({"crop", "points"})
+    oracles = frozenset({"crop", "points", "pose"})
 
     def __init__(self, task: Task) -> None:
         """Take the task."""
@@ -118,9 +120,16 @@ class Laikaroto:
         character = self.task.footage.character
         models = show.models_folder(character)
         package = load_package(models / resolve_version(models, "current"))
-        boxes = shot.true_boxes(package.template)
+        boxes = shot.true_boxes(package.template) if self.task.oracle != "pose" else None
         engine = Engine(package, threads=self.task.threads)
         predictions = engine.predict(shot.frames, shot.read, boxes=boxes)
+        if self.task.oracle == "pose":
+            if package.prior is None:
+                raise LaikarotoError("the model has no shape prior, which tells the pose")
+            likely = package.prior.apply(predictions, package.template)
+            truth = shot.truth_values(package.template)
+            moved = with_true_pose(likely.values, truth, package.prior, package.template)
+            predictions = replace(predictions, values=moved)
         if self.task.oracle == "points":
             packed = [pack(shot.truth, package.template, frame) for frame in shot.frames]
             predictions = replace(
