@@ -150,7 +150,7 @@ def test_silent_slot_is_taken_for_dead(farm: LocalFarm, tmp_path: Path) -> None:
         "while os.environ['LAIKAROTO_ATTEMPT'] == '1':\n"
         "    print('openjd_progress: 1', flush=True); time.sleep(0.2)"
     )
-    farm.start("supervisor.LEASE_S = 10.0")
+    farm.start("supervisor.LEASE_S = 30.0")  # a busy slot is silent while it imports openjd
     name = farm.engine.submit(job(step("s", code, str(out)))).job
     until(lambda: lines(out), "running")
     for pid in farm.slots():
