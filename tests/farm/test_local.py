@@ -208,6 +208,15 @@ def test_drain_lets_running_tasks_end(farm: LocalFarm, tmp_path: Path) -> None:
     assert not control.stop(farm.state, drain=False, timeout_s=1)  # none runs
 
 
+def test_a_start_that_takes_too_long_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_START_S", 0.0)
+    with pytest.raises(FarmError, match="did not start within 0 s, and was ended"):
+        control.start(tmp_path / "farm", ("farm", "run", "--configs", str(tmp_path)))
+    assert not [one for one in psutil.Process().children() if str(tmp_path) in one.cmdline()]
+
+
 def test_everything_but_running_works_without_a_supervisor(farm: LocalFarm, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert farm.engine.jobs() == ()
