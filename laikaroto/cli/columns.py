@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import click
 
+from laikaroto.farm.engine import AttemptStatus, TaskStatus
+
 COLOURS = {
     "running": "cyan", "ready": "blue", "waiting": "bright_black", "paused": "yellow",
     "blocked": "magenta", "succeeded": "green", "skipped": "green", "failed": "red",
@@ -91,3 +93,8 @@ def rough(seconds: float) -> str:
         if seconds >= 2 * size or (unit == "m" and seconds >= 100):
             return f"{seconds / size:.0f}{unit}"
     return f"{max(0.0, seconds):.0f}s"
+
+
+def hosts(ran: TaskStatus | AttemptStatus) -> str:
+    """Where something ran; several hosts of a training work at one task."""
+    return ", ".join([ran.host or "", *ran.others])

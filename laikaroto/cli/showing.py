@@ -7,16 +7,9 @@ from collections.abc import Iterable
 
 import click
 
-from laikaroto.cli.columns import COLOURS, bar, clock, columns, span
+from laikaroto.cli.columns import COLOURS, bar, clock, columns, hosts, span
 from laikaroto.cli.follow import log_tail
-from laikaroto.farm.engine import (
-    AttemptStatus,
-    Engine,
-    JobStatus,
-    StepStatus,
-    TaskState,
-    TaskStatus,
-)
+from laikaroto.farm.engine import Engine, JobStatus, StepStatus, TaskState, TaskStatus
 
 _ALL = 60  # tasks that are listed without being asked for
 _LOGS = 3
@@ -88,7 +81,7 @@ def _tasks(status: JobStatus, *, everything: bool) -> list[str]:
         (
             f"{task.step}/{task.index}", task.state.value,
             " ".join(f"{key}={value}" for key, value in task.parameters.items()),
-            str(task.attempt or ""), _hosts(task), _time(task.started, task.ended),
+            str(task.attempt or ""), hosts(task), _time(task.started, task.ended),
             "" if task.exit_code is None else str(task.exit_code), task.message,
         )
         for task in shown
@@ -105,7 +98,7 @@ def _attempts(tasks: Iterable[TaskStatus]) -> list[str]:
     rows = [
         (
             f"{task.step}/{task.index}", str(attempt.number), attempt.outcome or "running",
-            _hosts(attempt), clock(attempt.started), _time(attempt.started, attempt.ended),
+            hosts(attempt), clock(attempt.started), _time(attempt.started, attempt.ended),
             "" if attempt.exit_code is None else str(attempt.exit_code), attempt.message,
         )
         for task in tasks
@@ -114,11 +107,6 @@ def _attempts(tasks: Iterable[TaskStatus]) -> list[str]:
     ]  # fmt: skip
     head = ("attempts at", "no", "ended", "host", "started", "time", "exit", "message")
     return ["", *columns(head, rows, state=2)] if rows else []
-
-
-def _hosts(ran: TaskStatus | AttemptStatus) -> str:
-    """Where it ran; several hosts of a training work at one task."""
-    return ", ".join([ran.host or "", *ran.others])
 
 
 def _time(started: float | None, ended: float | None) -> str:

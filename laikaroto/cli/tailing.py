@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from laikaroto.cli.columns import hosts
 from laikaroto.errors import FarmError
 from laikaroto.farm.engine import Engine, JobStatus, TaskRef, TaskState, TaskStatus
 
@@ -57,7 +58,7 @@ def follow(engine: Engine, job: str, wanted: TaskRef | None) -> None:
             number = (task.step, task.index, task.attempt)
             if number not in tails and (tail := _open(engine, status, task)) is not None:
                 tails[number] = tail
-                click.echo(f"==== {tail.title}, attempt {task.attempt}, {task.host}", err=True)
+                click.echo(f"==== {tail.title}, attempt {task.attempt}, {hosts(task)}", err=True)
         over = _over(status, wanted)
         end = time.monotonic() + _ASK_S
         while True:

@@ -492,7 +492,7 @@ def test_the_end_of_a_job_is_told_once(engine: Engine, wait: Any, tmp_path: Path
     """By whoever is last: of two tasks that end at the same moment only one may tell."""
     out = tmp_path / "out"
     with hook() as server:
-        notify = {"webhook": {"url": server.url}}
+        notify = {"webhook": {"url": server.url, "timeout": "60s"}}
         name = engine.submit(job(stamp(out, tasks="1-2"), notify=notify)).job
         assert wait(name).state is JobState.SUCCEEDED
         until(lambda: server.posted, "told")

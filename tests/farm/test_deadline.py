@@ -244,3 +244,20 @@ def test_credentials_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     queue = QueueConfig(name="q", engine="deadline", deadline=settings)
     with pytest.raises(FarmError, match="deadline auth login"):
         DeadlineEngine(queue, tmp_path / "farm").submit(job(stamp(Path("out"), "x")))
+
+
+@pytest.mark.parametrize(
+    ("status", "runs"), [({"status": "IDLE"}, True), ({"status": "SCHEDULING_BLOCKED"}, False)]
+)
+def test_whether_the_queue_is_served(
+    service: Any, engine: DeadlineEngine, status: dict[str, str], runs: bool
+) -> None:
+    service.add_response(
+        "get_queue", {**WHERE, "displayName": "night", "defaultBudgetAction": "NONE", **MADE,
+                      **status}, WHERE,
+    )  # fmt: skip
+    load = engine.load()
+    assert load.runs is runs and load.text == f"night: {status['status']}"
+    service.add_client_error("get_queue", "AccessDeniedException")
+    refused = engine.load()
+    assert not refused.runs and "AccessDenied" in refused.text

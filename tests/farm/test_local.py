@@ -150,7 +150,7 @@ def test_silent_slot_is_taken_for_dead(farm: LocalFarm, tmp_path: Path) -> None:
         "while os.environ['LAIKAROTO_ATTEMPT'] == '1':\n"
         "    print('openjd_progress: 1', flush=True); time.sleep(0.2)"
     )
-    farm.start("supervisor.LEASE_S = 10.0")
+    farm.start("supervisor.LEASE_S = 30.0")  # a busy slot is silent while it imports openjd
     name = farm.engine.submit(job(step("s", code, str(out)))).job
     until(lambda: lines(out), "running")
     for pid in farm.slots():
@@ -206,6 +206,15 @@ def test_drain_lets_running_tasks_end(farm: LocalFarm, tmp_path: Path) -> None:
     assert farm.supervisor.wait(timeout=180) == 0
     assert farm.engine.status(name).done == 1 and not out.exists()
     assert not control.stop(farm.state, drain=False, timeout_s=1)  # none runs
+
+
+def test_a_start_that_takes_too_long_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_START_S", 0.0)
+    with pytest.raises(FarmError, match="did not start within 0 s, and was ended"):
+        control.start(tmp_path / "farm", ("farm", "run", "--configs", str(tmp_path)))
+    assert not [one for one in psutil.Process().children() if str(tmp_path) in one.cmdline()]
 
 
 def test_everything_but_running_works_without_a_supervisor(farm: LocalFarm, tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ def farm(tmp_path: Path) -> Iterator[LocalFarm]:
     made.end()
 
 
-def notified(server: Hook, *steps: Any, **more: Any) -> Any:
-    return job(*steps, notify={"webhook": {"url": server.url, "timeout": "5s"}}, **more)
+def notified(server: Hook, *steps: Any, timeout: str = "60s", **more: Any) -> Any:
+    return job(*steps, notify={"webhook": {"url": server.url, "timeout": timeout}}, **more)
 
 
 def test_each_end_is_told_once_and_again_if_it_failed(
@@ -170,7 +170,7 @@ def test_dead_endpoint_does_not_stall_the_farm(
     server.answers = [0] * 5  # accepts, and never answers
     out = tmp_path / "out"
     farm.start(QUICK)
-    jobs = [notified(server, stamp(out, str(number))) for number in range(5)]
+    jobs = [notified(server, stamp(out, str(number)), timeout="5s") for number in range(5)]
     done = farm.run(*jobs)
     assert {status.state for status in done} == {JobState.SUCCEEDED}
     assert len(lines(out)) == 5 and not server.posted

@@ -30,7 +30,7 @@ def ends_at():
     ends.append(time.time())
     return ends[0] + float(limit) if limit else None
 side = runner.FarmSide(
-    host="here", farm_id="1", ends_at=ends_at, stop_before_s=60.0, adopts=adopt_orphans()
+    host="here", farm_id="1", ends_at=ends_at, stop_before_s=1.0, adopts=adopt_orphans()
 )
 ending, code = runner.run_task(
     runner.Task(state=Path(state), job=job, step=step, index=0), side
@@ -166,7 +166,8 @@ def test_asked_to_end_it_may_save_its_work(runner: Runner, tmp_path: Path, why: 
         "command": "/bin/sh", "args": ["-c", SHELL, "sh", str(started), str(saved)]
     }  # fmt: skip
     task = runner.submit(job(polite, attempts=1))
-    child = runner.start(task, 10.0 if why == "limit" else None)  # asked half way
+    # from the first look on, which is after its start: it is asked 14 s later
+    child = runner.start(task, 15.0 if why == "limit" else None)
     until(lambda: lines(started), "runs")
     if why == "farm":
         child.send_signal(signal.SIGTERM)

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from laikaroto.config import DeadlineSettings, QueueConfig, parse_duration
-from laikaroto.errors import ConfigError, FarmError, TryAgainError
+from laikaroto.errors import ConfigError, FarmError, LaikarotoError, TryAgainError
 from laikaroto.farm.bundle import Bundle, bundle_digest, check_digest, write_bundle
 from laikaroto.farm.engine import (
     Engine,
     JobStatus,
+    Load,
     StepStatus,
     Submitted,
     TaskRef,
@@ -158,6 +159,16 @@ class DeadlineEngine(Engine):
             return self._create(folder, card)
 
     # ---- looking --------------------------------------------------------------------------
+
+    def load(self) -> Load:
+        """See ``Engine.load``; how many workers there are only the fleets know."""
+        try:
+            found = self._call("get_queue")
+        except LaikarotoError as error:
+            return Load(runs=False, text=str(error))
+        blocked = found["status"] == "SCHEDULING_BLOCKED"
+        why = f", {found['blockedReason']}" if found.get("blockedReason") else ""
+        return Load(runs=not blocked, text=f"{found['displayName']}: {found['status']}{why}")
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Engine.jobs``; those submitted from this state folder."""

@@ -50,9 +50,15 @@ def start(state: Path, command: Sequence[str]) -> dict[str, Any]:
         )  # fmt: skip
     end = time.monotonic() + _START_S
     while (card := read_card(state)) is None:
-        if process.poll() is not None or time.monotonic() > end:
+        ended = process.poll() is not None
+        if ended or time.monotonic() > end:
+            process.kill()  # one that comes up later would belie what is said here
+            process.wait()
+            within = "" if ended else f" within {_START_S:g} s, and was ended"
             said = log.read_bytes()[offset:].decode(errors="replace").strip()
-            raise FarmError(f"the supervisor did not start; {log} ends with:\n{said[-2000:]}")
+            raise FarmError(
+                f"the supervisor did not start{within}; {log} ends with:\n{said[-2000:]}"
+            )
         time.sleep(0.05)
     process.returncode = 0  # it is meant to live on: no warning about it
     return card

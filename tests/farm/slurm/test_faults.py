@@ -8,16 +8,17 @@ import re
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from laikaroto.errors import FarmError, TryAgainError
-from laikaroto.farm.engine import JobState, TaskRef, TaskState
+from laikaroto.farm.engine import JobState, Submitted, TaskRef, TaskState
 from laikaroto.farm.places import job_folder, log_file
 from laikaroto.farm.records import Attempt, read_attempts
+from laikaroto.farm.slurm.commands import Row, Slurm
 from laikaroto.farm.slurm.engine import SlurmEngine
 from laikaroto.sidecar.publish import versions
 from laikaroto.worker import character
@@ -320,6 +321,39 @@ def test_refused_submission_leaves_nothing(cluster: Cluster, tmp_path: Path) -> 
     with pytest.raises(FarmError, match="Slurm refuses: sbatch"):
         engine.submit(bundle)
     assert engine.jobs() == () and not job_folder(engine.state, bundle.settings.name).exists()
+
+
+def test_a_submission_asks_squeue_once_and_doubles_nothing(
+    cluster: Cluster, engine: SlurmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    rows, bring_in = Slurm.rows, engine._bring_in
+
+    def counted(self: Slurm) -> list[Row]:
+        asked.append("squeue")
+        return rows(self)
+
+    def late(sent: Sequence[Submitted]) -> None:
+        """Another client's 'farm verify' comes between the writing down and the submission."""
+        assert slurm_engine(cluster, engine.state, partition="three").verify() == 2
+        bring_in(sent)
+
+    monkeypatch.setattr(Slurm, "rows", counted)
+    out = tmp_path / "out"
+    names = [item.job for item in engine.submit_all(
+        [job(stamp(out, "x"), stamp(out, "y", name="then", needs=("stamp",)), paused=True)
+         for _ in range(3)]
+    )]  # fmt: skip
+    assert len(asked) == 1
+    monkeypatch.setattr(engine, "_bring_in", late)
+    names.append(engine.submit(job(stamp(out, "z", tasks="1-2"), paused=True)).job)
+    found = {task: n for task, n in listed(cluster).items() if task.split(":")[1] in names}
+    assert len(found) == 8 and set(found.values()) == {1}
+    for name in names:
+        engine.cancel(name)
+    assert {status.state for status in engine.wait(names, timeout_s=LONG_S)} == {
+        JobState.CANCELLED
+    }
 
 
 def test_unknown_partition_and_missing_programs_are_told(
