@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageError
+from laikaroto.errors import LaikarotoError, TruthError, UsageError
 
 if TYPE_CHECKING:
     from laikaroto.character.artist_truth import Named
@@ -182,27 +182,9 @@ def _parse_count(text: str) -> tuple[str, int]:
 
 def _format_of(path: Path, form: str) -> Format:
     from laikaroto.sidecar.formats.registry import FORMATS
-    from laikaroto.sidecar.formats.sniff import json_format, json_outline
+    from laikaroto.sidecar.formats.sniff import told_format
 
-    if form != _AUTO:
-        return FORMATS[form]
-    suffix = path.suffix.lower()
-    fitting = [f for f in FORMATS.values() if f.reads and suffix in f.suffixes]
-    if len(fitting) == 1:
-        return fitting[0]
-    names = ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values() if f.reads)
-    remedy = f"say --format, one of roto.json (.json), {names}"
-    if suffix != ".json":
-        raise UsageError(f"{path}: cannot tell its format by its name; {remedy}")
-    try:
-        found = json_format(path)
-    except SidecarError:
-        return FORMATS["json"]  # missing or damaged: its reader says so, with all other faults
-    if found is None:
-        raise UsageError(
-            f"{path}: cannot tell which format this JSON is of: it {json_outline(path)}; {remedy}"
-        )
-    return FORMATS[found]
+    return told_format(path) if form == _AUTO else FORMATS[form]
 
 
 def _read_files(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from laikaroto.frames import format_frames
 from laikaroto.shapes.artist import ArtistFile
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
 from laikaroto.sidecar.formats.registry import FORMATS, ReadOptions
+from laikaroto.sidecar.formats.sniff import told_format
 from laikaroto.sidecar.schema import parse_roto
 
 
@@ -91,13 +91,12 @@ def read_incoming(path: Path, roto: Roto, *, format_name: str | None = None) -> 
     Args:
         path: the file.
         roto: any version of the shot it is meant for.
-        format_name: of the registry, or ``json`` for a roto.json; None: told by the file's
-            suffix.
+        format_name: of the registry; None: told by the file's name and content.
 
     Raises:
         UsageError: the format is not known. SidecarError: the file is not usable.
     """
-    name = format_name or _format_of(path)
+    name = format_name or told_format(path).name
     try:
         data = path.read_bytes() if path.is_file() else b""
     except OSError as error:
@@ -134,29 +133,6 @@ def _title(data: bytes, roto: Roto) -> tuple[str, str, str] | None:
     if len(found) != 1:
         return None
     return roto.shot, roto.character, found.pop().decode()
-
-
-def _format_of(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix == ".json" and _is_roto(path):
-        return "json"
-    for name, found in FORMATS.items():
-        if found.reads and suffix in found.suffixes:
-            return name
-    raise UsageError(
-        f"{path}: no format reads files that end with {suffix or 'nothing'!r}; "
-        f"name one with --format: {', '.join(_known())}"
-    )
-
-
-def _is_roto(path: Path) -> bool:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return True  # its reader says what is wrong
-    schema = document.get("schema", "") if isinstance(document, dict) else ""
-    reads_json = any(f.reads and ".json" in f.suffixes for f in FORMATS.values())
-    return not reads_json or str(schema).startswith("laikaroto.roto/")
 
 
 def _known() -> list[str]:

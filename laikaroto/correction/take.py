@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from laikaroto.coords import FloatArray
 from laikaroto.correction.apply import seen_records
 from laikaroto.correction.changes import ROUNDING_PX, Changes, doubts, find_changes
@@ -33,7 +35,7 @@ from laikaroto.correction.submit import (
     refuse_locked,
 )
 from laikaroto.errors import CorrectionError, TruthError, UsageError
-from laikaroto.shapes.records import ShapeFrame
+from laikaroto.shapes.records import Roto, ShapeFrame
 from laikaroto.show import Show
 from laikaroto.sidecar.publish import versions
 from laikaroto.sidecar.schema import parse_roto, read_roto
@@ -214,6 +216,13 @@ def _compared_version(
     found = match_version(incoming, rotos, tolerance_px=call.tolerance_px)
     order = sorted(found, key=lambda v: found[v][0], reverse=True)
     best, second = found[order[0]], found[order[1]]
+    tied = [roto for roto in rotos if found[roto.version] == best]
+    if best[0] and len(tied) > 1 and all(_draw_the_same(tied[0], roto) for roto in tied[1:]):
+        # The oldest: whatever was recorded since, its artist may not have seen.
+        names = ", ".join(roto.version for roto in tied)
+        return tied[0].version, (
+            f"{best[0]} of {best[1]} drawings are as in {names}, which all draw the same"
+        )
     if best[0] == 0 or best[0] == second[0]:
         counted = ", ".join(f"{v} {found[v][0]}" for v in order[:3])
         raise CorrectionError(
@@ -222,6 +231,26 @@ def _compared_version(
         )
     return order[0], (
         f"{best[0]} of {best[1]} drawings are as in it, {second[0]} as in {order[1]}"
+    )
+
+
+def _draw_the_same(one: Roto, other: Roto) -> bool:
+    """Whether two versions look the same to whoever opens them."""
+    if one.shapes.keys() != other.shapes.keys() or one.tracks.keys() != other.tracks.keys():
+        return False
+    for name, shape in one.shapes.items():
+        theirs = other.shapes[name].frames
+        if shape.frames.keys() != theirs.keys():
+            return False
+        for frame, entry in shape.frames.items():
+            if entry.visible != theirs[frame].visible:
+                return False
+            if not np.array_equal(entry.points, theirs[frame].points):
+                return False
+    return all(
+        {f: (p.xy, p.visible) for f, p in track.items()}
+        == {f: (p.xy, p.visible) for f, p in other.tracks[name].items()}
+        for name, track in one.tracks.items()
     )
 
 

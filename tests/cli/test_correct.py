@@ -396,6 +396,38 @@ def test_the_version_is_found_by_comparing(
 
 
 @pytest.mark.usefixtures("tool")
+def test_versions_that_draw_the_same_need_no_telling_apart(
+    correct: Run, show: Show, drawn: Roto, tmp_path: Path
+) -> None:
+    publish_drawn(show, replace(drawn, version="v002"))
+    mended = edited(drawn, "eye_L", {1010: moved((0.0, 1.0))})
+    ran = correct(file(tmp_path, mended, "fix.tool"))
+    assert ran.code == EXIT_OK, ran.err
+    assert "made from v001 (" in ran.out and "v001, v002, which all draw the same" in ran.out
+    hidden = edited(version(show, 3), "mouth", {1005: shown(False)})
+    publish_drawn(show, hidden)
+    ran = correct(file(tmp_path, edited(hidden, "eye_R", {1010: moved((0.0, 1.0))}), "two.tool"))
+    assert ran.code == EXIT_FAILED and "say --from-version" in ran.err, ran.out
+
+
+@pytest.mark.parametrize("name", ["points.json", "some.psd", "rest"])
+def test_the_format_is_told_as_for_truth_import(correct: Run, tmp_path: Path, name: str) -> None:
+    """Several tools write .json: keypoints are no Blender masks because their file ends so."""
+    path = tmp_path / name
+    keypoints = {
+        "images": [{"id": 1, "file_name": "ta01.1010.png", "width": 640, "height": 360}],
+        "categories": [{"id": 1, "name": "puppet", "keypoints": ["nose_tip"]}],
+        "annotations": [{"image_id": 1, "category_id": 1, "keypoints": [300.5, 150.25, 2]}],
+    }
+    path.write_text(json.dumps(keypoints))
+    ran = correct(path, "--no-publish")
+    if path.suffix == ".json":
+        assert ran.code == EXIT_OK and "nose_tip: frames 1010" in ran.out, ran.err
+    else:
+        assert ran.code == EXIT_USAGE and "cannot tell its format by its name" in ran.err
+
+
+@pytest.mark.usefixtures("tool")
 def test_rounding_of_a_format_is_no_edit(correct: Run, drawn: Roto, tmp_path: Path) -> None:
     ran = correct(file(tmp_path, drawn, "same.tool"))
     assert ran.code == EXIT_OK and "nothing new in this file" in ran.out

@@ -437,7 +437,7 @@ def test_the_content_of_json_tells_its_format(
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ({"v": "5.7", "layers": []}, "it holds 'v', 'layers'; say --format, one of roto.json"),
+        ({"v": "5.7", "layers": []}, "it holds 'v', 'layers'; say --format, one of nuke"),
         ({"schema": "laikaroto.model/1"}, "it says it is of schema 'laikaroto.model/1'"),
         ([], "it holds a list"),
     ],

@@ -1,16 +1,44 @@
-"""Which format a ``.json`` is of: several tools share that ending, so its content has to tell."""
+"""Which format a file is of: by its ending, and where several tools share it, by its content."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from laikaroto.errors import SidecarError
+from laikaroto.errors import SidecarError, UsageError
 from laikaroto.sidecar.formats.keypoints import read_json
+from laikaroto.sidecar.formats.registry import FORMATS, Format
 
 _SCHEMAS = {"laikaroto.roto": "json", "laikaroto.blender": "blender"}
 _COCO = {"images", "annotations", "categories"}
 _WACV_NAME = re.compile(r"(raw_shapes|revec_shapes|shapes|points)-.+-frame\d+\.json")
+
+
+def told_format(path: Path) -> Format:
+    """The format that a file is to be read as, where nobody says it.
+
+    A ``.json`` that is missing or damaged counts as a roto.json: its reader says what is wrong.
+
+    Raises:
+        UsageError: neither its name nor its content tells.
+    """
+    suffix = path.suffix.lower()
+    fitting = [f for f in FORMATS.values() if f.reads and suffix in f.suffixes]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(f"{f.name} ({' '.join(f.suffixes)})" for f in FORMATS.values() if f.reads)
+    remedy = f"say --format, one of {names}"
+    if suffix != ".json":
+        raise UsageError(f"{path}: cannot tell its format by its name; {remedy}")
+    try:
+        found = json_format(path)
+    except SidecarError:
+        return FORMATS["json"]
+    if found is None:
+        raise UsageError(
+            f"{path}: cannot tell which format this JSON is of: it {json_outline(path)}; {remedy}"
+        )
+    return FORMATS[found]
 
 
 def json_format(path: Path) -> str | None:
