@@ -136,15 +136,16 @@ def read_info(folder: Path) -> ModelInfo:
     """
     path = folder / "model.json"
     try:
-        text = path.read_bytes()
-        data = json.loads(text)
+        data = json.loads(path.read_bytes())
         found = data.get("schema_name") if isinstance(data, dict) else None
         if found not in (SCHEMA, *_OLDER):
             raise ModelError(
                 f"{path}: wanted schema {SCHEMA}, got {found}: made by another release of "
                 "laikaroto; train again"
             )
-        return ModelInfo.model_validate_json(text)
+        # Packages made until November 2026 tell it; their networks multiply by it themselves.
+        data.pop("error_scale", None)
+        return ModelInfo.model_validate(data)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValidationError as error:

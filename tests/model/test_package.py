@@ -118,6 +118,7 @@ def rewrite_info(models: Path, change) -> None:  # type: ignore[no-untyped-def]
 def test_a_package_of_the_first_schema_is_used_as_it_always_was(models: Path) -> None:
     def older(info: dict[str, object]) -> None:
         info["schema_name"] = "laikaroto.model/1"
+        info["error_scale"] = 1.25
         info["calibration"] = {"scale": 0.64, "half": 0.66, "spread": 0.4}
 
     rewrite_info(models, older)
