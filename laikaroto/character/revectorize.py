@@ -84,6 +84,11 @@ class Revectorized:
     left_out: tuple[LeftOut, ...]
     enough_points: Mapping[str, int | None]
 
+    @classmethod
+    def nothing(cls, shapes: tuple[ShapeTemplate, ...]) -> Revectorized:
+        """No shot has a contour."""
+        return cls(shapes=shapes, splines={}, reports=(), left_out=(), enough_points={})
+
 
 Shots = Mapping[str, Mapping[str, ArtistShape]]
 

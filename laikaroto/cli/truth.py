@@ -55,13 +55,19 @@ def truth() -> None:
               help="Largest distance from the artist's curve, px, in a template made from them.")
 @click.option("--pictures", type=click.Path(file_okay=False, path_type=Path),
               help="Write pictures of plates with contours and numbered points to this folder.")
+@click.option("--pixel-centres", is_flag=True,
+              help="Keypoint files: the first pixel's centre is (0, 0), not (0.5, 0.5).")
+@click.option("--node", metavar="NAME",
+              help="Which node of a script, category (COCO), individual (DeepLabCut) or track "
+                   "(SLEAP) to read, where a file has several.")
 @click.option("--dry-run", is_flag=True, help="Check and report; write nothing.")
 @click.option("--replace", is_flag=True, help="Replace truth that is already there.")
 @common_options
 def import_command(
     configs: Path, as_json: bool, character: str, files: tuple[Path, ...], shot: str | None,
     form: str, frames: str | None, mark: str | None, points: tuple[str, ...],
-    tolerance_px: float, pictures: Path | None, dry_run: bool, replace: bool,
+    tolerance_px: float, pictures: Path | None, pixel_centres: bool, node: str | None,
+    dry_run: bool, replace: bool,
 ) -> None:  # fmt: skip
     """Take ground truth into the training set: all the files, or none if one is wrong.
 
@@ -69,6 +75,9 @@ def import_command(
     has, closed or open, their corners and numbers of points. A roto.json has to match it. An
     artist's own file (Nuke, Silhouette …) may have any points: its contours are carried onto
     the template's, and what cannot be carried is reported and left out.
+
+    Keypoints (COCO, DeepLabCut, SLEAP) become tracking points: of the file with the shapes of
+    the same shot in the same call, or, with --replace, of the truth that is there already.
     """
     from laikaroto.cli.truth_import import ArtistOptions, print_reports, to_dict
     from laikaroto.show import Show
@@ -76,7 +85,7 @@ def import_command(
     show = Show.open(configs)
     options = ArtistOptions.of(
         form=form, frames=frames, mark=mark, points=points, tolerance_px=tolerance_px,
-        pictures=pictures,
+        pictures=pictures, pixel_centres=pixel_centres, node=node,
     )  # fmt: skip
     imported = import_truth(
         show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
