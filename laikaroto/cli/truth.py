@@ -13,6 +13,7 @@ from laikaroto.cli.options import common_options, print_json
 from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageError
 
 if TYPE_CHECKING:
+    from laikaroto.character.revectorize import Report
     from laikaroto.character.template import CharacterTemplate
     from laikaroto.character.truth import TruthFault
     from laikaroto.cli.truth_import import ArtistOptions, CarriedFiles
@@ -81,16 +82,18 @@ def import_command(
     """
     from laikaroto.cli.truth_import import ArtistOptions, print_reports, to_dict
     from laikaroto.show import Show
+    from laikaroto.worker.progress import foreground_report
 
     show = Show.open(configs)
     options = ArtistOptions.of(
         form=form, frames=frames, mark=mark, points=points, tolerance_px=tolerance_px,
         pictures=pictures, pixel_centres=pixel_centres, node=node,
     )  # fmt: skip
-    imported = import_truth(
-        show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
-        options=options,
-    )  # fmt: skip
+    with foreground_report(f"import {character}", quiet=as_json) as report:
+        imported = import_truth(
+            show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
+            options=options, report=report,
+        )  # fmt: skip
     if as_json:
         print_json({"character": character, "template": str(show.template_file(character)),
                     "imported": {name: str(path) for name, path in imported.written.items()},
@@ -132,10 +135,12 @@ def check_command(configs: Path, as_json: bool, character: str) -> int:
 def import_truth(
     show: Show, *, character: str, files: Sequence[Path], shot: str | None = None,
     replace: bool = False, dry_run: bool = False, options: ArtistOptions | None = None,
+    report: Report = lambda share, text: None,
 ) -> Imported:  # fmt: skip
     """Check truth files and take them into the training set, all of them or none.
 
-    A file that is already there with the same content is left as it is.
+    A file that is already there with the same content is left as it is. ``report`` is told how
+    far artists' files are.
 
     Raises:
         UsageError: ``shot`` with several files, one shot twice, truth that is there already.
@@ -162,7 +167,7 @@ def import_truth(
     theirs = [path for path in files if path not in ours]
     carried = None
     if theirs:
-        carried = carry_files(show, character, theirs, rotos, template, shot, options)
+        carried = carry_files(show, character, theirs, rotos, template, shot, options, report)
         template = carried.template
     elif options.mark is not None or options.counts:
         raise UsageError("--mark and --points are for artists' files; a roto.json has its points")

@@ -17,7 +17,7 @@ from laikaroto.errors import LaikarotoError, TruthError, UsageError
 
 if TYPE_CHECKING:
     from laikaroto.character.artist_truth import Named
-    from laikaroto.character.revectorize import Revectorized
+    from laikaroto.character.revectorize import Report, Revectorized
     from laikaroto.character.template import CharacterTemplate
     from laikaroto.coords import FloatArray
     from laikaroto.plate.sequence import PlateSequence
@@ -124,6 +124,7 @@ def carry_files(
     template: CharacterTemplate | None,
     shot: str | None,
     options: ArtistOptions,
+    report: Report,
 ) -> CarriedFiles:
     """Read artists' files and carry their contours onto the template.
 
@@ -135,6 +136,7 @@ def carry_files(
         template: the character's; None: it is made.
         shot: of the one file; None: each file is named as its shot.
         options: as typed.
+        report: told how far it is.
 
     Raises:
         TruthError: names, sizes or frames that do not fit; every fault of every file.
@@ -145,15 +147,20 @@ def carry_files(
             f"--mark and --points are for a character without a template; "
             f"{show.template_file(character)} says its points already"
         )
+    report(0.0, f"reading {len(files)} files")
     read = _read_files(show, character, files, template, shot, options)
     drawn = [item for item in read if item.named.shapes]
     shots = {item.shot: item.named.shapes for item in drawn}
     marked = _marked(show, character, drawn, rotos, template, options) if drawn else []
-    result, template = _carry(character, read, shots, marked, template, options)
+    result, template = _carry(
+        character, read, shots, marked, template, options,
+        report=lambda share, text: report(0.1 + 0.8 * share, text),
+    )  # fmt: skip
     made = tuple(_truth_of(show, character, item, result, template) for item in read)
     files_read = [file for item in read for file in (item.file, item.points) if file is not None]
     notes = [f"{file.path}: {note}" for file in files_read for note in file.notes]
     if options.pictures is not None:
+        report(0.9, "drawing pictures")
         _write_pictures(show, options.pictures, read, made)
     return CarriedFiles(template=template, rotos=made, result=result, notes=tuple(notes))
 
@@ -358,6 +365,8 @@ def _carry(
     marked: Sequence[dict[str, FloatArray]],
     template: CharacterTemplate | None,
     options: ArtistOptions,
+    *,
+    report: Report,
 ) -> tuple[Revectorized, CharacterTemplate]:
     from laikaroto.character.revectorize import (
         Revectorized,
@@ -372,7 +381,7 @@ def _carry(
         made = template or CharacterTemplate(character=character, tracks=tracks, shapes=())
         return Revectorized.nothing(made.shapes), made
     if template is not None:
-        return revectorize(shots, template.shapes, marked), template
+        return revectorize(shots, template.shapes, marked, report=report), template
     drawn = {name for named in shots.values() for name in named}
     if unknown := sorted(set(options.counts) - drawn):
         raise UsageError(f"--points: there is no shape {', '.join(map(repr, unknown))}")
@@ -381,10 +390,12 @@ def _carry(
             raise UsageError("--points: the marked frame says how many points each shape has")
         closed = {n: s.closed for named in shots.values() for n, s in named.items()}
         result = revectorize(
-            shots, marked_forms(marked[0], closed), marked, more_corners=True
+            shots, marked_forms(marked[0], closed), marked, more_corners=True, report=report
         )
     else:
-        result = make_template(shots, counts=options.counts, tolerance_px=options.tolerance_px)
+        result = make_template(
+            shots, counts=options.counts, tolerance_px=options.tolerance_px, report=report
+        )
     forms = tuple(sorted(result.shapes, key=lambda form: form.name))
     return result, CharacterTemplate(character=character, tracks=tracks, shapes=forms)
 
