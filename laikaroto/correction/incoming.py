@@ -112,7 +112,8 @@ def read_incoming(
     if name == "json":
         return _from_roto(parse_roto(data, origin=str(path)), reference)
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}; known: {', '.join(_known())}")
+        known = ", ".join(form for form, entry in FORMATS.items() if entry.reads)
+        raise UsageError(f"unknown format {name!r}; known: {known}")
     file = FORMATS[name].read_for(path, roto.plate, pixel_centres=pixel_centres, node=node)
     incoming = _from_artist(file, reference)
     return replace(incoming, said=_title(data, roto))
@@ -139,10 +140,6 @@ def _title(data: bytes, roto: Roto) -> tuple[str, str, str] | None:
     if len(found) != 1:
         return None
     return roto.shot, roto.character, found.pop().decode()
-
-
-def _known() -> list[str]:
-    return ["json", *(name for name, found in FORMATS.items() if found.reads and name != "json")]
 
 
 def _from_roto(roto: Roto, reference: FileReference) -> Incoming:
