@@ -56,8 +56,15 @@ def match_names(
     faults: list[str] = []
     found = _rename(file.shapes, "shape", names, shapes, config, faults)
     points = _rename(file.tracks, "tracking point", names, tracks, config, faults)
-    for name in sorted(set(shapes or ()) - set(found)):
-        faults.append(f"shape {name!r} of the template is missing")
+    if found or not points:  # a file of tracking points alone belongs to one that has the shapes
+        for name in sorted(set(shapes or ()) - set(found)):
+            faults.append(f"shape {name!r} of the template is missing")
+    if points:
+        for name in sorted(set(tracks or ()) - set(points)):
+            faults.append(
+                f"tracking point {name!r} of the template is missing; track it as well, or leave "
+                f"all points of the shot out: null for each in 'names' of {config}"
+            )
     return Named(shapes=found, tracks=points, faults=tuple(faults))
 
 
@@ -166,9 +173,19 @@ def limit_frames(named: Named, frames: Collection[int]) -> Named:
 
 def as_truth(
     named: Named, result: Revectorized, *, shot: str, character: str, plate: PlateInfo,
-    file: ArtistFile,
+    file: ArtistFile, points: ArtistFile | None = None,
 ) -> Roto:  # fmt: skip
-    """One shot's ground truth out of what was carried over."""
+    """One shot's ground truth out of what was carried over.
+
+    Args:
+        named: what the files hold, by the template's names.
+        result: the shapes of all shots on the template.
+        shot: which of them.
+        character: whose it is.
+        plate: of the shot.
+        file: the artist's.
+        points: the file that the tracking points are from; None: the same one.
+    """
     shapes = {}
     for form in result.shapes:
         drawn = named.shapes.get(form.name)
@@ -194,8 +211,25 @@ def as_truth(
         tracks={name: dict(track) for name, track in named.tracks.items() if track},
         shapes=shapes,
         frames={frame: FrameNote() for frame in sorted(noted)},
-        provenance=_provenance(file, result, shot),
+        provenance=_provenance(file, result, shot, points),
     )
+
+
+def with_points(truth: Roto, named: Named, file: ArtistFile) -> Roto:
+    """Ground truth with the tracking points of a file that has nothing else."""
+    frames = {frame for track in named.tracks.values() for frame in track}
+    imported = truth.provenance.get("imported")
+    return replace(
+        truth,
+        tracks={**truth.tracks, **{n: dict(track) for n, track in named.tracks.items() if track}},
+        frames={**{frame: FrameNote() for frame in sorted(frames)}, **truth.frames},
+        provenance={
+            **truth.provenance,
+            "imported": {
+                **(imported if isinstance(imported, dict) else {}), "points": _source(file)
+            },
+        },
+    )  # fmt: skip
 
 
 def _frame(points: FloatArray, visible: bool) -> ShapeFrame:
@@ -207,12 +241,23 @@ def _frame(points: FloatArray, visible: bool) -> ShapeFrame:
     )
 
 
-def _provenance(file: ArtistFile, result: Revectorized, shot: str) -> dict[str, Any]:
+def _source(file: ArtistFile) -> dict[str, Any]:
+    """Which file it was; a folder has no sum."""
+    whole = file.path.is_file()
+    return {
+        "file": file.path.name,
+        "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest() if whole else None,
+        "tool": file.tool,
+    }
+
+
+def _provenance(
+    file: ArtistFile, result: Revectorized, shot: str, points: ArtistFile | None
+) -> dict[str, Any]:
     return {
         "imported": {
-            "file": file.path.name,
-            "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
-            "tool": file.tool,
+            **_source(file),
+            **({} if points is None else {"points": _source(points)}),
             "shapes": {
                 report.shape: {
                     "mean_px": round(report.mean_px, 4),

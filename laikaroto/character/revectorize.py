@@ -12,7 +12,7 @@ writes each contour as a spline through them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,8 +84,19 @@ class Revectorized:
     left_out: tuple[LeftOut, ...]
     enough_points: Mapping[str, int | None]
 
+    @classmethod
+    def nothing(cls, shapes: tuple[ShapeTemplate, ...]) -> Revectorized:
+        """No shot has a contour."""
+        return cls(shapes=shapes, splines={}, reports=(), left_out=(), enough_points={})
+
 
 Shots = Mapping[str, Mapping[str, ArtistShape]]
+#: Told how far it is, 0-1, and what is being done: sixty frames take half a minute.
+Report = Callable[[float, str], None]
+
+
+def _untold(share: float, text: str) -> None:
+    """Nobody wants to know."""
 
 
 def revectorize(
@@ -94,6 +105,7 @@ def revectorize(
     marked: Sequence[Mapping[str, FloatArray]],
     *,
     more_corners: bool = False,
+    report: Report = _untold,
 ) -> Revectorized:
     """Carry contours onto points that are marked on some frames.
 
@@ -104,6 +116,7 @@ def revectorize(
             at least one of them.
         more_corners: whether points that are sharp on most frames become corners of the template
             too: on a marked frame that shows an eye from the side its corner may be flat.
+        report: told how far it is.
 
     Raises:
         TruthError: a shape is marked on no frame, or with another number of points.
@@ -131,12 +144,16 @@ def revectorize(
         corners[name] = np.zeros(count, dtype=np.bool_)
         corners[name][[corner * _BETWEEN for corner in form.corners]] = True
     everything = [*roots, *drawings]
+    report(0.0, f"laying {len(drawings)} frames along one another")
     carried = carry(everything, [*known, *({} for _ in drawings)], corners=corners)
     keep = {name: np.arange(form.count) * _BETWEEN for name, form in forms.items()}
     if more_corners:
         window = 0.016 * head_size(drawings)
         forms = {n: _with_corners(form, carried, keep[n], window) for n, form in forms.items()}
-    return _write(everything, carried, tuple(forms.values()), keep, left_out, {})
+    return _write(
+        everything, carried, tuple(forms.values()), keep, left_out, {},
+        report=lambda share, text: report(0.5 + 0.5 * share, text),
+    )  # fmt: skip
 
 
 def _with_corners(
@@ -177,8 +194,9 @@ def marked_forms(
 
 
 def make_template(
-    shots: Shots, *, counts: Mapping[str, int], tolerance_px: float = TOLERANCE_PX
-) -> Revectorized:
+    shots: Shots, *, counts: Mapping[str, int], tolerance_px: float = TOLERANCE_PX,
+    report: Report = _untold,
+) -> Revectorized:  # fmt: skip
     """Choose points from the contours themselves and carry the contours onto them.
 
     Corners and ends are points; between them the fewest that hold every frame's curve within
@@ -188,6 +206,7 @@ def make_template(
         shots: artists' shapes by shot and name.
         counts: how many points certain shapes shall have, whatever they reach.
         tolerance_px: largest distance allowed for the others.
+        report: told how far it is.
 
     Raises:
         TruthError: no frame has all shapes together, or a shape is open here and closed there.
@@ -196,6 +215,7 @@ def make_template(
     forms = {name: ShapeTemplate(name=name, closed=c, count=2) for name, c in closed.items()}
     drawings, left_out = _gather(shots, forms)
     root = _most_usual(drawings, sorted(forms))
+    report(0.0, f"laying {len(drawings)} frames along one another")
     window = 0.016 * head_size(drawings)
     known: list[dict[str, Match]] = [{} for _ in drawings]
     for name, contour in drawings[root].contours.items():
@@ -208,7 +228,8 @@ def make_template(
     made: dict[str, ShapeTemplate] = {}
     keep: dict[str, NDArray[np.int64]] = {}
     enough: dict[str, int | None] = {}
-    for name in sorted(forms):
+    for done, name in enumerate(sorted(forms)):
+        report(0.2 + 0.6 * done / len(forms), f"placing the points of {name}")
         matches = [found[name] for found in carried.matches if name in found]
         sharp = np.stack([_sharp(match.contour, match.along) for match in matches])
         placed = place_points(
@@ -218,7 +239,10 @@ def make_template(
         made[name], keep[name] = _form(name, closed[name], placed), placed.stations
         if placed.enough is not None:
             enough[name] = placed.enough[0]
-    result = _write(drawings, carried, tuple(made.values()), keep, left_out, enough)
+    result = _write(
+        drawings, carried, tuple(made.values()), keep, left_out, enough,
+        report=lambda share, text: report(0.8 + 0.2 * share, text),
+    )  # fmt: skip
     beyond = {report.shape for report in result.reports if report.max_px > tolerance_px}
     # single frames may have been mended since
     return replace(result, enough_points={n: m for n, m in enough.items() if n in beyond})
@@ -380,13 +404,16 @@ def _write(
     keep: Mapping[str, NDArray[np.int64]],
     left_out: Sequence[LeftOut],
     enough: Mapping[str, int | None],
+    *,
+    report: Report,
 ) -> Revectorized:
     """Fit every contour that was carried, and report."""
     out = [*left_out, *carried.left_out]
     most = _MOST_OFF * head_size(drawings)
     splines: dict[str, dict[str, dict[int, FloatArray]]] = {}
     off: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {}
-    for form in forms:
+    for done, form in enumerate(forms):
+        report(done / len(forms), f"fitting {form.name}")
         for f, (points, off_px) in _fit_shape(drawings, carried, form, keep[form.name]).items():
             drawing = drawings[f]
             if off_px[1] > most:

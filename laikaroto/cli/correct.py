@@ -33,6 +33,10 @@ _SHOWN = 12
 @click.option("--shape", "names", multiple=True, help="With these: only this shape; repeatable.")
 @click.option("--from-version", metavar="V", help="The version FILE was made from.")
 @click.option("--format", "format_name", metavar="F", help="Format of FILE, if its name lies.")
+@click.option("--pixel-centres", is_flag=True,
+              help="Keypoints in FILE: the first pixel's centre is (0, 0).")  # fmt: skip
+@click.option("--node", metavar="NAME",
+              help="Which node, category, individual or track of FILE.")  # fmt: skip
 @click.option("--map", "mapped", multiple=True, metavar="THEIRS=OURS",
               help="A shape of FILE that was renamed; repeatable.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="NAME", help="Leave a shape out; repeatable.")
@@ -145,6 +149,8 @@ def _call(said: Mapping[str, Any]) -> Call:
         note=said["note"],
         version=said["from_version"],
         format_name=said["format_name"],
+        pixel_centres=said["pixel_centres"],
+        node=said["node"],
         fitting=Fitting(
             names=names,
             ignore=frozenset(said["ignore"]),

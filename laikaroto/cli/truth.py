@@ -13,6 +13,7 @@ from laikaroto.cli.options import common_options, print_json
 from laikaroto.errors import LaikarotoError, SidecarError, TruthError, UsageError
 
 if TYPE_CHECKING:
+    from laikaroto.character.revectorize import Report
     from laikaroto.character.template import CharacterTemplate
     from laikaroto.character.truth import TruthFault
     from laikaroto.cli.truth_import import ArtistOptions, CarriedFiles
@@ -55,13 +56,19 @@ def truth() -> None:
               help="Largest distance from the artist's curve, px, in a template made from them.")
 @click.option("--pictures", type=click.Path(file_okay=False, path_type=Path),
               help="Write pictures of plates with contours and numbered points to this folder.")
+@click.option("--pixel-centres", is_flag=True,
+              help="Keypoint files: the first pixel's centre is (0, 0), not (0.5, 0.5).")
+@click.option("--node", metavar="NAME",
+              help="Which node of a script, category (COCO), individual (DeepLabCut) or track "
+                   "(SLEAP) to read, where a file has several.")
 @click.option("--dry-run", is_flag=True, help="Check and report; write nothing.")
 @click.option("--replace", is_flag=True, help="Replace truth that is already there.")
 @common_options
 def import_command(
     configs: Path, as_json: bool, character: str, files: tuple[Path, ...], shot: str | None,
     form: str, frames: str | None, mark: str | None, points: tuple[str, ...],
-    tolerance_px: float, pictures: Path | None, dry_run: bool, replace: bool,
+    tolerance_px: float, pictures: Path | None, pixel_centres: bool, node: str | None,
+    dry_run: bool, replace: bool,
 ) -> None:  # fmt: skip
     """Take ground truth into the training set: all the files, or none if one is wrong.
 
@@ -69,19 +76,24 @@ def import_command(
     has, closed or open, their corners and numbers of points. A roto.json has to match it. An
     artist's own file (Nuke, Silhouette …) may have any points: its contours are carried onto
     the template's, and what cannot be carried is reported and left out.
+
+    Keypoints (COCO, DeepLabCut, SLEAP) become tracking points: of the file with the shapes of
+    the same shot in the same call, or, with --replace, of the truth that is there already.
     """
     from laikaroto.cli.truth_import import ArtistOptions, print_reports, to_dict
     from laikaroto.show import Show
+    from laikaroto.worker.progress import foreground_report
 
     show = Show.open(configs)
     options = ArtistOptions.of(
         form=form, frames=frames, mark=mark, points=points, tolerance_px=tolerance_px,
-        pictures=pictures,
+        pictures=pictures, pixel_centres=pixel_centres, node=node,
     )  # fmt: skip
-    imported = import_truth(
-        show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
-        options=options,
-    )  # fmt: skip
+    with foreground_report(f"import {character}", quiet=as_json) as report:
+        imported = import_truth(
+            show, character=character, files=files, shot=shot, replace=replace, dry_run=dry_run,
+            options=options, report=report,
+        )  # fmt: skip
     if as_json:
         print_json({"character": character, "template": str(show.template_file(character)),
                     "imported": {name: str(path) for name, path in imported.written.items()},
@@ -123,10 +135,12 @@ def check_command(configs: Path, as_json: bool, character: str) -> int:
 def import_truth(
     show: Show, *, character: str, files: Sequence[Path], shot: str | None = None,
     replace: bool = False, dry_run: bool = False, options: ArtistOptions | None = None,
+    report: Report = lambda share, text: None,
 ) -> Imported:  # fmt: skip
     """Check truth files and take them into the training set, all of them or none.
 
-    A file that is already there with the same content is left as it is.
+    A file that is already there with the same content is left as it is. ``report`` is told how
+    far artists' files are.
 
     Raises:
         UsageError: ``shot`` with several files, one shot twice, truth that is there already.
@@ -153,7 +167,7 @@ def import_truth(
     theirs = [path for path in files if path not in ours]
     carried = None
     if theirs:
-        carried = carry_files(show, character, theirs, rotos, template, shot, options)
+        carried = carry_files(show, character, theirs, rotos, template, shot, options, report)
         template = carried.template
     elif options.mark is not None or options.counts:
         raise UsageError("--mark and --points are for artists' files; a roto.json has its points")

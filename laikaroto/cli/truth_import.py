@@ -17,7 +17,7 @@ from laikaroto.errors import LaikarotoError, TruthError, UsageError
 
 if TYPE_CHECKING:
     from laikaroto.character.artist_truth import Named
-    from laikaroto.character.revectorize import Revectorized
+    from laikaroto.character.revectorize import Report, Revectorized
     from laikaroto.character.template import CharacterTemplate
     from laikaroto.coords import FloatArray
     from laikaroto.plate.sequence import PlateSequence
@@ -43,6 +43,8 @@ class ArtistOptions:
         counts: number of points of some shapes, for a template made from contours.
         tolerance_px: largest distance a made template aims at.
         pictures: folder for pictures; None: none.
+        pixel_centres: keypoint files count pixel centres at whole numbers.
+        node: which node, category, individual or track of a file to read; None: the only one.
     """
 
     form: str = _AUTO
@@ -51,11 +53,13 @@ class ArtistOptions:
     counts: Mapping[str, int] = field(default_factory=dict)
     tolerance_px: float = 0.5
     pictures: Path | None = None
+    pixel_centres: bool = False
+    node: str | None = None
 
     @classmethod
     def of(
         cls, *, form: str, frames: str | None, mark: str | None, points: Sequence[str],
-        tolerance_px: float, pictures: Path | None,
+        tolerance_px: float, pictures: Path | None, pixel_centres: bool, node: str | None,
     ) -> ArtistOptions:  # fmt: skip
         """From what was typed.
 
@@ -79,6 +83,8 @@ class ArtistOptions:
             counts=dict(_parse_count(text) for text in points),
             tolerance_px=tolerance_px,
             pictures=pictures,
+            pixel_centres=pixel_centres,
+            node=node,
         )
 
 
@@ -118,6 +124,7 @@ def carry_files(
     template: CharacterTemplate | None,
     shot: str | None,
     options: ArtistOptions,
+    report: Report,
 ) -> CarriedFiles:
     """Read artists' files and carry their contours onto the template.
 
@@ -129,6 +136,7 @@ def carry_files(
         template: the character's; None: it is made.
         shot: of the one file; None: each file is named as its shot.
         options: as typed.
+        report: told how far it is.
 
     Raises:
         TruthError: names, sizes or frames that do not fit; every fault of every file.
@@ -139,19 +147,20 @@ def carry_files(
             f"--mark and --points are for a character without a template; "
             f"{show.template_file(character)} says its points already"
         )
+    report(0.0, f"reading {len(files)} files")
     read = _read_files(show, character, files, template, shot, options)
-    shots = {item.shot: item.named.shapes for item in read}
-    marked = _marked(show, character, read, rotos, template, options)
-    result, template = _carry(character, read, shots, marked, template, options)
-    from laikaroto.character.artist_truth import as_truth
-
-    made = tuple(
-        as_truth(item.named, result, shot=item.shot, character=character, plate=item.plate,
-                 file=item.file)
-        for item in read
+    drawn = [item for item in read if item.named.shapes]
+    shots = {item.shot: item.named.shapes for item in drawn}
+    marked = _marked(show, character, drawn, rotos, template, options) if drawn else []
+    result, template = _carry(
+        character, read, shots, marked, template, options,
+        report=lambda share, text: report(0.1 + 0.8 * share, text),
     )  # fmt: skip
-    notes = [f"{item.file.path}: {note}" for item in read for note in item.file.notes]
+    made = tuple(_truth_of(show, character, item, result, template) for item in read)
+    files_read = [file for item in read for file in (item.file, item.points) if file is not None]
+    notes = [f"{file.path}: {note}" for file in files_read for note in file.notes]
     if options.pictures is not None:
+        report(0.9, "drawing pictures")
         _write_pictures(show, options.pictures, read, made)
     return CarriedFiles(template=template, rotos=made, result=result, notes=tuple(notes))
 
@@ -163,6 +172,7 @@ class _Read:
     named: Named
     plate: PlateInfo
     sequence: PlateSequence
+    points: ArtistFile | None = None  # where its tracking points are from, if from another file
 
 
 def _parse_mark(text: str) -> tuple[Path | None, int]:
@@ -197,13 +207,8 @@ def _read_files(
 ) -> list[_Read]:
     found: list[_Read] = []
     faults: list[str] = []
-    seen: dict[str, Path] = {}
     for path in files:
         name = shot if shot is not None else path.name.split(".", 1)[0]
-        if name in seen:
-            faults.append(f"{path}: is of shot {name!r}, and so is {seen[name]}")
-            continue
-        seen[name] = path
         try:
             item = _read_file(show, character, path, name, template, options)
         except LaikarotoError as error:
@@ -211,9 +216,28 @@ def _read_files(
             continue
         faults += [f"{path}: {fault}" for fault in item.named.faults]
         found.append(item)
+    found = _joined(found, faults)
     if faults:
         raise TruthError("\n".join(faults) + "\nnothing was imported")
     return found
+
+
+def _joined(read: Sequence[_Read], faults: list[str]) -> list[_Read]:
+    """One for each shot: a file of tracking points goes with the one that has the shapes."""
+    shots: dict[str, _Read] = {}
+    for item in read:
+        other = shots.setdefault(item.shot, item)
+        if other is item:
+            continue
+        drawn, points = (other, item) if other.named.shapes else (item, other)
+        if points.named.shapes or not drawn.named.shapes or drawn.named.tracks:
+            faults.append(f"{item.file.path}: is of shot {item.shot!r}, and so is "
+                          f"{other.file.path}; two go together only where one has shapes and the "
+                          "other nothing but tracking points")  # fmt: skip
+            continue
+        named = dataclasses.replace(drawn.named, tracks=points.named.tracks)
+        shots[item.shot] = dataclasses.replace(drawn, named=named, points=points.file)
+    return list(shots.values())
 
 
 def _read_file(
@@ -225,11 +249,11 @@ def _read_file(
     options: ArtistOptions,
 ) -> _Read:
     from laikaroto.character.artist_truth import check_against_plate, limit_frames, match_names
-    from laikaroto.sidecar.formats.registry import ReadOptions
 
     plate, sequence = _plate_of(show, path, shot)
-    # The reader is told no plate: a file of another size is one fault among others, named here.
-    file = _format_of(path, options.form).read(path, ReadOptions())
+    file = _format_of(path, options.form).read_for(
+        path, plate, pixel_centres=options.pixel_centres, node=options.node
+    )
     named = match_names(
         file,
         show.character(character).names,
@@ -239,8 +263,9 @@ def _read_file(
     )
     if options.frames is not None:
         named = limit_frames(named, options.frames)
-    if not named.shapes and not named.faults:
-        named = dataclasses.replace(named, faults=("holds no shape on the frames asked for",))
+    if not named.shapes and not any(named.tracks.values()) and not named.faults:
+        text = "holds no shape and no tracking point on the frames asked for"
+        named = dataclasses.replace(named, faults=(text,))
     wrong = check_against_plate(file, named, plate, sequence.frames)
     named = dataclasses.replace(named, faults=(*named.faults, *wrong))
     return _Read(file=file, shot=shot, named=named, plate=plate, sequence=sequence)
@@ -340,12 +365,23 @@ def _carry(
     marked: Sequence[dict[str, FloatArray]],
     template: CharacterTemplate | None,
     options: ArtistOptions,
+    *,
+    report: Report,
 ) -> tuple[Revectorized, CharacterTemplate]:
-    from laikaroto.character.revectorize import make_template, marked_forms, revectorize
+    from laikaroto.character.revectorize import (
+        Revectorized,
+        make_template,
+        marked_forms,
+        revectorize,
+    )
     from laikaroto.character.template import CharacterTemplate
 
+    tracks = tuple(sorted({name for item in read for name in item.named.tracks}))
+    if not shots:  # keypoints alone
+        made = template or CharacterTemplate(character=character, tracks=tracks, shapes=())
+        return Revectorized.nothing(made.shapes), made
     if template is not None:
-        return revectorize(shots, template.shapes, marked), template
+        return revectorize(shots, template.shapes, marked, report=report), template
     drawn = {name for named in shots.values() for name in named}
     if unknown := sorted(set(options.counts) - drawn):
         raise UsageError(f"--points: there is no shape {', '.join(map(repr, unknown))}")
@@ -354,13 +390,38 @@ def _carry(
             raise UsageError("--points: the marked frame says how many points each shape has")
         closed = {n: s.closed for named in shots.values() for n, s in named.items()}
         result = revectorize(
-            shots, marked_forms(marked[0], closed), marked, more_corners=True
+            shots, marked_forms(marked[0], closed), marked, more_corners=True, report=report
         )
     else:
-        result = make_template(shots, counts=options.counts, tolerance_px=options.tolerance_px)
-    tracks = sorted({name for item in read for name in item.named.tracks})
+        result = make_template(
+            shots, counts=options.counts, tolerance_px=options.tolerance_px, report=report
+        )
     forms = tuple(sorted(result.shapes, key=lambda form: form.name))
-    return result, CharacterTemplate(character=character, tracks=tuple(tracks), shapes=forms)
+    return result, CharacterTemplate(character=character, tracks=tracks, shapes=forms)
+
+
+def _truth_of(
+    show: Show, character: str, item: _Read, result: Revectorized, template: CharacterTemplate
+) -> Roto:
+    """A shot's truth; tracking points alone are added to the shapes that are there already.
+
+    Raises:
+        TruthError: there are none, and the character has shapes.
+    """
+    from laikaroto.character.artist_truth import as_truth, with_points
+    from laikaroto.sidecar.schema import read_roto
+
+    if item.named.shapes or not template.shapes:
+        return as_truth(item.named, result, shot=item.shot, character=character, plate=item.plate,
+                        file=item.file, points=item.points)  # fmt: skip
+    former = show.truth_file(character, item.shot)
+    if not former.is_file():
+        raise TruthError(
+            f"{item.file.path}: holds tracking points only, and there are no shapes of shot "
+            f"{item.shot!r} they belong to; give the file with its shapes in the same call, or "
+            "import that first\nnothing was imported"
+        )
+    return with_points(read_roto(former), item.named, item.file)
 
 
 def print_reports(carried: CarriedFiles | None) -> None:

@@ -146,8 +146,6 @@ def describe(record: Record) -> str:
     return f"{what} on {where}"
 
 
-
-
 def _drawings(
     roto: Roto, scope: Scope
 ) -> tuple[dict[str, dict[str, ShapeEntry]], dict[str, dict[str, TrackEntry]]]:

@@ -24,7 +24,7 @@ from laikaroto.errors import CorrectionError, UsageError
 from laikaroto.frames import format_frames
 from laikaroto.shapes.artist import ArtistFile
 from laikaroto.shapes.records import PlateInfo, Roto, TrackFrame
-from laikaroto.sidecar.formats.registry import FORMATS, ReadOptions
+from laikaroto.sidecar.formats.registry import FORMATS
 from laikaroto.sidecar.formats.sniff import told_format
 from laikaroto.sidecar.schema import parse_roto
 
@@ -85,13 +85,18 @@ class Fitting:
     rescale: bool = False
 
 
-def read_incoming(path: Path, roto: Roto, *, format_name: str | None = None) -> Incoming:
+def read_incoming(
+    path: Path, roto: Roto, *, format_name: str | None = None, pixel_centres: bool = False,
+    node: str | None = None,
+) -> Incoming:  # fmt: skip
     """Read an artist's file.
 
     Args:
         path: the file.
         roto: any version of the shot it is meant for.
         format_name: of the registry; None: told by the file's name and content.
+        pixel_centres: a keypoint file counts pixel centres at whole numbers.
+        node: which node, category, individual or track of the file; None: the only one.
 
     Raises:
         UsageError: the format is not known. SidecarError: the file is not usable.
@@ -107,8 +112,10 @@ def read_incoming(path: Path, roto: Roto, *, format_name: str | None = None) -> 
     if name == "json":
         return _from_roto(parse_roto(data, origin=str(path)), reference)
     if name not in FORMATS:
-        raise UsageError(f"unknown format {name!r}; known: {', '.join(_known())}")
-    incoming = _from_artist(FORMATS[name].read(path, ReadOptions(plate=roto.plate)), reference)
+        known = ", ".join(form for form, entry in FORMATS.items() if entry.reads)
+        raise UsageError(f"unknown format {name!r}; known: {known}")
+    file = FORMATS[name].read_for(path, roto.plate, pixel_centres=pixel_centres, node=node)
+    incoming = _from_artist(file, reference)
     return replace(incoming, said=_title(data, roto))
 
 
@@ -133,10 +140,6 @@ def _title(data: bytes, roto: Roto) -> tuple[str, str, str] | None:
     if len(found) != 1:
         return None
     return roto.shot, roto.character, found.pop().decode()
-
-
-def _known() -> list[str]:
-    return ["json", *(name for name, found in FORMATS.items() if found.reads and name != "json")]
 
 
 def _from_roto(roto: Roto, reference: FileReference) -> Incoming:

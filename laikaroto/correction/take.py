@@ -50,7 +50,8 @@ class Call:
 
     Attributes:
         version: the file was made from; None: as the file says, or by comparing.
-        format_name: of the registry; None: by the file's suffix.
+        format_name: of the registry; None: by the file's name and content.
+        pixel_centres, node: as in ``ReadOptions``.
         keep: whose drawing holds in a conflict.
         every_frame: frames between keys are the artist's too.
         keys_only: frames between keys are the tool's, however far from the version.
@@ -60,6 +61,8 @@ class Call:
     note: str = ""
     version: str | None = None
     format_name: str | None = None
+    pixel_centres: bool = False
+    node: str | None = None
     fitting: Fitting = Fitting()
     keep: Keep | None = None
     every_frame: bool = False
@@ -105,7 +108,10 @@ def take_file(show: Show, *, shot: str, character: str, file: Path, call: Call) 
         )
     fitting = replace(call.fitting, table=show.character(character).names)
     newest = read_roto(parent / known[-1] / "roto.json")
-    incoming = read_incoming(file, newest, format_name=call.format_name)
+    incoming = read_incoming(
+        file, newest, format_name=call.format_name, pixel_centres=call.pixel_centres,
+        node=call.node,
+    )  # fmt: skip
     told = _told_version(known, incoming, call, shot=shot, character=character)
     if told is None:
         placed = fit(incoming, newest, fitting)

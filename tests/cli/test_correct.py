@@ -410,6 +410,52 @@ def test_versions_that_draw_the_same_need_no_telling_apart(
     assert ran.code == EXIT_FAILED and "say --from-version" in ran.err, ran.out
 
 
+def test_a_copied_roto_node_is_as_large_as_the_plate(
+    correct: Run, drawn: Roto, tmp_path: Path
+) -> None:
+    """Pasted from Nuke into a text editor: no Root that says the project's size and range."""
+    mended = edited(drawn, "eye_L", {1010: moved((0.0, 3.0))})
+    keys = {name: tuple(sorted(shape.frames)) for name, shape in mended.shapes.items()}
+    files = registry.FORMATS["nuke"].write(mended, registry.WriteOptions(keys=keys, name="node"))
+    text = next(iter(files.values())).decode()
+    alone = text[text.index("\nRoto {") + 1 :]
+    alone = "\n".join(line for line in alone.splitlines() if not line.startswith(" format "))
+    path = tmp_path / "node.nk"
+    path.write_text(alone)
+    ran = correct(path, "--from-version", "v001", "--no-publish")
+    assert ran.code == EXIT_OK and "eye_L: frames 1010" in ran.out, ran.err
+    assert "record 1: 1 drawings" in ran.out
+
+
+@pytest.mark.parametrize("suffix", [".nk", ".fxs"])
+def test_a_tools_file_of_another_size_and_start(
+    correct: Run, drawn: Roto, tmp_path: Path, suffix: str
+) -> None:
+    """Drawn on a half-size copy, counted from 1: refused until the call says so."""
+    mended = edited(drawn, "eye_L", {1010: moved((0.0, 3.0))})
+    half = {
+        name: replace(shape, frames={
+            f - 1000: replace(e, points=e.points / 2) for f, e in shape.frames.items()
+        })
+        for name, shape in mended.shapes.items()
+    }  # fmt: skip
+    plate = replace(drawn.plate, width=320, height=180, first=1, last=16)
+    frames = {f - 1000: replace(note, hold_of=None) for f, note in drawn.frames.items()}
+    roto = replace(drawn, plate=plate, shapes=half, tracks={}, frames=frames)
+    keys = {name: tuple(sorted(shape.frames)) for name, shape in half.items()}
+    form = next(f for f in registry.FORMATS.values() if suffix in f.suffixes)
+    files = form.write(roto, registry.WriteOptions(keys=keys, name="half"))
+    path = tmp_path / f"half{suffix}"
+    path.write_bytes(next(iter(files.values())))
+    call = (path, "--from-version", "v001", "--no-publish")
+    assert "drawn on 320x180" in (ran := correct(*call)).err and "--rescale" in ran.err
+    ran = correct(*call, "--rescale")
+    assert ran.code == EXIT_FAILED and "say --frame-offset 1000" in ran.err
+    ran = correct(*call, "--rescale", "--frame-offset", "1000", "--tolerance", "0.02")
+    assert ran.code == EXIT_OK and "eye_L: frames 1010" in ran.out, ran.err
+    assert "record 1: 1 drawings" in ran.out
+
+
 @pytest.mark.parametrize("name", ["points.json", "some.psd", "rest"])
 def test_the_format_is_told_as_for_truth_import(correct: Run, tmp_path: Path, name: str) -> None:
     """Several tools write .json: keypoints are no Blender masks because their file ends so."""

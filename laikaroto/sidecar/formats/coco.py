@@ -36,7 +36,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         raise SidecarError(f"{path}: wanted a COCO document, got {type(document).__name__}")
     names = _names(document, options, path)
     frames, size = _frames(document, path)
-    check_size(size, options.plate, path)
+    check_size(size, options.wanted, path)
     tracks: Tracks = {name: {} for name in names[1]}
     seen: set[int] = set()
     for index, annotation in enumerate(_list(document, "annotations", path)):
@@ -50,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
             raise SidecarError(f"{where}: a second puppet on frame {frames[image]}; keep one")
         seen.add(frames[image])
         _take(annotation["keypoints"], names[1], frames[image], tracks, options, where)
-    notes = check_frames(all_frames(tracks.values()), options.plate, path)
+    notes = check_frames(all_frames(tracks.values()), options.wanted, path)
     return ArtistFile(
         path=path, tool="coco", size=size, shapes={}, notes=notes,
         tracks={name: track for name, track in tracks.items() if track},

@@ -58,7 +58,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
             if frame in tracks[name]:
                 raise SidecarError(f"{path}: line {line}: frame {frame} is there twice")
             tracks[name][frame] = track_frame(x, y, options, confidence=values.get("likelihood"))
-    notes = check_frames(all_frames(tracks.values()), options.plate, path)
+    notes = check_frames(all_frames(tracks.values()), options.wanted, path)
     return ArtistFile(
         path=path, tool="deeplabcut", size=None, shapes={}, notes=notes,
         tracks={name: track for name, track in tracks.items() if track},

@@ -109,5 +109,5 @@ def choose(found: Iterable[str], wanted: str | None, what: str, path: Path) -> s
     if wanted is not None and wanted not in names:
         raise SidecarError(f"{path}: no {what} {wanted!r}; there are {', '.join(names) or 'none'}")
     if wanted is None and len(names) > 1:
-        raise SidecarError(f"{path}: several {what}s, {', '.join(names)}; say which to read (node)")
+        raise SidecarError(f"{path}: several {what}s, {', '.join(names)}; say which with --node")
     return wanted or (names[0] if names else None)

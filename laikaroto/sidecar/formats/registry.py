@@ -26,6 +26,7 @@ from laikaroto.shapes.records import PlateInfo, Roto
 Kind = Literal["closed", "open", "tracks"]
 EVERYTHING: frozenset[Kind] = frozenset({"closed", "open", "tracks"})
 SHAPES: frozenset[Kind] = frozenset({"closed", "open"})
+TRACKS: frozenset[Kind] = frozenset({"tracks"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +34,22 @@ class ReadOptions:
     """What a file does not say and its reader may need.
 
     Attributes:
-        plate: of the shot the file is meant for; None: unknown.
+        plate: of the shot the file is meant for: what it does not say is as there. None: unknown.
+        refuse: a file of another size, or without a frame of the plate, is a fault of its reading;
+            False: that is left to the caller.
         pixel_centres: the file counts pixel centres at whole numbers (keypoint formats).
         node: which node of a script to read; None: all that hold shapes or tracks.
     """
 
     plate: PlateInfo | None = None
+    refuse: bool = True
     pixel_centres: bool = False
     node: str | None = None
+
+    @property
+    def wanted(self) -> PlateInfo | None:
+        """The plate that a file has to fit; None: none has."""
+        return self.plate if self.refuse else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +104,19 @@ class Format:
     confirmed_by: str | None = None
     keeps: frozenset[Kind] = EVERYTHING
     module: str | None = None
+
+    def read_for(
+        self, path: Path, plate: PlateInfo, *, pixel_centres: bool = False, node: str | None = None
+    ) -> ArtistFile:
+        """Read a file that is meant for a plate; whether it fits is left to the caller.
+
+        A drawing of another size or start may still be moved there, or is one fault among others.
+
+        Raises:
+            UsageError: the format cannot be read. SidecarError: the file is not usable.
+        """
+        options = ReadOptions(plate=plate, refuse=False, pixel_centres=pixel_centres, node=node)
+        return self.read(path, options)
 
     @property
     def _module(self) -> Any:
@@ -210,7 +232,7 @@ FORMATS: dict[str, Format] = {
         suffixes=(".txt",),
         reads=False,
         writes=True,
-        keeps=frozenset({"tracks"}),
+        keeps=TRACKS,
         module="threede",
     ),
     "json": Format(
@@ -239,6 +261,7 @@ FORMATS: dict[str, Format] = {
         writes=False,
         between_keys="none",
         confirmed_by="pycocotools",
+        keeps=TRACKS,
     ),
     "deeplabcut": Format(
         name="deeplabcut",
@@ -247,6 +270,7 @@ FORMATS: dict[str, Format] = {
         reads=True,
         writes=False,
         between_keys="none",
+        keeps=TRACKS,
     ),
     "sleap": Format(
         name="sleap",
@@ -256,5 +280,6 @@ FORMATS: dict[str, Format] = {
         writes=False,
         between_keys="none",
         confirmed_by="sleap-io",
+        keeps=TRACKS,
     ),
 }

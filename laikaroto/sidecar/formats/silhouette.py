@@ -62,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         raise SidecarError(f"{path}: wanted a Silhouette shape file, got <{root.tag}>")
     size = (_whole(root, "width", path), _whole(root, "height", path))
     plate = options.plate
-    check_size(size, plate, path)
+    check_size(size, options.wanted, path)
     if min(size) < 1:
         raise SidecarError(f"{path}: is {size[0]}x{size[1]}; wanted a picture's size")
     file = _File(
@@ -73,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         # a single outermost layer stands for the file; several are told apart by their names
         _take(layer, (layer.get("label", "layer"),) if len(root) > 1 else (), False, file)
     frames = all_frames(shape.frames for shape in file.shapes.values())
-    file.notes += check_frames(frames, plate, path)
+    file.notes += check_frames(frames, options.wanted, path)
     return ArtistFile(
         path=path, tool="silhouette", size=size, shapes=file.shapes, notes=tuple(file.notes)
     )

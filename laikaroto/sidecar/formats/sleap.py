@@ -91,7 +91,7 @@ def _read_analysis(file: Any, path: Path, options: ReadOptions) -> ArtistFile:
                 )
     notes = () if options.pixel_centres else (
         f"{path}: SLEAP counts pixel centres at whole numbers since its version 1.1; this was "
-        "read as if it did not",
+        "read as if it did not: say --pixel-centres if it does",
     )  # fmt: skip
     return _artist(path, points, options, notes)
 
@@ -143,7 +143,7 @@ def _score(value: float) -> float | None:
 
 
 def _artist(path: Path, points: Tracks, options: ReadOptions, notes: tuple[str, ...]) -> ArtistFile:
-    notes += check_frames(all_frames(points.values()), options.plate, path)
+    notes += check_frames(all_frames(points.values()), options.wanted, path)
     return ArtistFile(
         path=path, tool="sleap", size=None, shapes={},
         tracks={name: track for name, track in points.items() if track}, notes=notes,

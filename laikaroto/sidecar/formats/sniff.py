@@ -18,10 +18,13 @@ def told_format(path: Path) -> Format:
     """The format that a file is to be read as, where nobody says it.
 
     A ``.json`` that is missing or damaged counts as a roto.json: its reader says what is wrong.
+    Only the WACV data set comes in folders.
 
     Raises:
         UsageError: neither its name nor its content tells.
     """
+    if path.is_dir():
+        return FORMATS["wacv2021"]
     suffix = path.suffix.lower()
     fitting = [f for f in FORMATS.values() if f.reads and suffix in f.suffixes]
     if len(fitting) == 1:

@@ -47,14 +47,17 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
         SidecarError: no such files, several sets, a shape whose segments do not join, a plate of
             another size, or values that are none.
     """
-    check_size(_SIZE, options.plate, path)
+    check_size(_SIZE, options.wanted, path)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     named = [(match, file) for file in files if (match := _NAME.fullmatch(file.name))]
     if not named:
         raise SidecarError(
             f"{path}: wanted files such as raw_shapes-shot0-frame100.json, or a folder of them"
         )
-    choose((match[2] for match, _ in named), None, "shot", path)
+    if len(shots := sorted({match[2] for match, _ in named})) > 1:
+        raise SidecarError(
+            f"{path}: holds files of several shots, {', '.join(shots)}; hand in one shot's folder"
+        )
     there = {_SETS[match[1]] for match, _ in named}
     wanted = "raw" if options.node is None and there == {"raw", "revec"} else options.node
     chosen = choose(there, wanted, "set", path)
@@ -65,7 +68,7 @@ def read(path: Path, options: ReadOptions) -> ArtistFile:
             _take(file, int(match[3]), shapes, tracks, options)
     frames = all_frames(shapes.values(), tracks.values())
     return ArtistFile(
-        path=path, tool="wacv2021", size=_SIZE, notes=check_frames(frames, options.plate, path),
+        path=path, tool="wacv2021", size=_SIZE, notes=check_frames(frames, options.wanted, path),
         shapes={name: _shape(name, frames, path) for name, frames in sorted(shapes.items())},
         tracks={name: track for name, track in tracks.items() if track},
     )  # fmt: skip

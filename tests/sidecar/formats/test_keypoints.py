@@ -102,7 +102,7 @@ def with_annotation(**changes: Any) -> dict[str, Any]:
         (changed(categories=[{"id": 2, "name": "a", "keypoints": ["x", "x"]}]), "all differ"),
         (
             changed(categories=[{"id": i, "name": f"c{i}", "keypoints": ["x"]} for i in (1, 2)]),
-            "several categorys, c1, c2; say which to read",
+            "several categorys, c1, c2; say which with --node",
         ),
         (changed(images=[{"id": 1, "file_name": "plate.png"}]), "wanted a frame number"),
         (

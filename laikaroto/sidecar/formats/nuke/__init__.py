@@ -114,7 +114,7 @@ class _Reading:
                 raise SidecarError(f"{self.path}: two shapes are called {name!r}; rename one")
             shapes[name] = _renamed(shape, name)
         frames = all_frames((shape.frames for shape in shapes.values()), self.tracks.values())
-        self.notes += check_frames(frames, self.options.plate, self.path)
+        self.notes += check_frames(frames, self.options.wanted, self.path)
         return ArtistFile(
             path=self.path, tool="nuke", size=self.size, shapes=shapes,
             tracks=self.tracks, notes=tuple(self.notes),
@@ -191,7 +191,7 @@ class _Reading:
         # without inputs the project's format is the node's; else it may be another picture's
         stated = own or (project if node.knobs.get("inputs") == "0" else None)
         wanted = (plate.width, plate.height) if plate else None
-        check_size(stated, plate, where)
+        check_size(stated, self.options.wanted, where)
         size = stated or wanted or project
         if project and wanted and not stated and project != wanted:
             self.notes.append(
