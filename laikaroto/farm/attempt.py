@@ -128,9 +128,17 @@ def ending_text(status: Any) -> str:
     """One line that says how a payload ended."""
     code = status.exit_code or 0
     if code == 0:
-        return status.status_message or ""
+        return told(status.status_message)
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"{how}: {status.fail_message}" if status.fail_message else how
+    return f"{how}: {told(status.fail_message)}" if status.fail_message else how
+
+
+def told(message: str | None) -> str:
+    """What a payload said of itself (``openjd_status``, ``openjd_fail``), secrets masked.
+
+    It goes into records, notices and the farm's own log, as its output goes into its log.
+    """
+    return masked(message or "", secret_values())
 
 
 def _task_values(step: Any, parameters: Mapping[str, str]) -> dict[str, Any]:

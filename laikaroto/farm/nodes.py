@@ -45,6 +45,7 @@ from laikaroto.farm.attempt import (
     send_log,
     start_task,
     tethered,
+    told,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.outcome import Outcome, may_succeed_later
@@ -226,7 +227,7 @@ class _Companion:
         status = self._watch(session, grace_s(plan, task.step), mine)
         code = status.exit_code
         if code is None:
-            return EXIT_TRY_AGAIN, status.fail_message or "could not be started"
+            return EXIT_TRY_AGAIN, told(status.fail_message) or "could not be started"
         return (code if code >= 0 else 128 - code), ending_text(status)
 
     def _watch(self, session: Any, grace: float, mine: str) -> Any:

@@ -35,6 +35,7 @@ from laikaroto.farm.attempt import (
     say,
     start_task,
     tethered,
+    told,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.ending import tell_own_end
@@ -377,7 +378,7 @@ class _Run:
             return
         self._reported = time.monotonic()
         fraction = None if status.progress is None else status.progress / 100
-        self._task.progress(self._number, fraction, status.status_message or "")
+        self._task.progress(self._number, fraction, told(status.status_message))
 
     # ---- ending ---------------------------------------------------------------------------
 
@@ -393,7 +394,7 @@ class _Run:
         if self._why is not None:
             return self._ended_early(self._why, code, status)
         if code is None:
-            return Outcome.LOST, None, status.fail_message or "could not be started"
+            return Outcome.LOST, None, told(status.fail_message) or "could not be started"
         if status.state is ActionState.TIMEOUT:
             return Outcome.TIMEOUT, code, "ran longer than its template allows"
         return Outcome.EXITED, code, ending_text(status)

@@ -61,13 +61,13 @@ def work_in_shares(
         running.append((process, here))
     try:
         answers = [work(shares[0])]
-        for process, here in running:
+        for _, here in running:
             answers.append(_answer(here))
-            process.join()
     finally:
         for process, here in running:
             process.kill()  # those that are still at it, where another share has failed
             process.join()
+            process.close()
             here.close()
     return answers
 

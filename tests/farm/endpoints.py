@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.farm.tiny import free_ports
 
 
 class Hook(ThreadingHTTPServer):
@@ -102,17 +103,10 @@ class Post:
 @contextmanager
 def post_office() -> Iterator[tuple[Post, int]]:
     """A mail server that runs as long as the block, and its port."""
-    inbox, port = Post(), free_port()
+    inbox, (port,) = Post(), free_ports(1)
     controller = Controller(inbox, hostname="127.0.0.1", port=port)
     controller.start()
     try:
         yield inbox, port
     finally:
         controller.stop()
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -16,8 +16,8 @@ from laikaroto.bundled import bundled
 from laikaroto.config import NotifySettings, QueueConfig
 from laikaroto.farm.engine import JobState
 from laikaroto.farm.notices import NoticeError, deliver, document, next_try
-from tests.farm.endpoints import Hook, free_port, hook, post_office
-from tests.farm.tiny import LocalFarm, hold, job, lines, stamp, step, until
+from tests.farm.endpoints import Hook, hook, post_office
+from tests.farm.tiny import LocalFarm, free_ports, hold, job, lines, stamp, step, until
 
 SECRET = "hush-hush-hush"
 BODY = document(
@@ -67,14 +67,14 @@ def test_answers_that_are_no_success(server: Hook, code: int, again: bool) -> No
 
 
 def test_nobody_there_and_nobody_who_answers(server: Hook) -> None:
-    assert fault(webhook(f"http://127.0.0.1:{free_port()}/")).again
+    assert fault(webhook(f"http://127.0.0.1:{free_ports(1)[0]}/")).again
     server.answers = [0]
     error = fault(webhook(server.url, timeout="0.2s"))
     assert error.again and "timed out" in str(error)
 
 
 def test_secrets_are_in_no_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{free_port()}/{SECRET}")
+    monkeypatch.setenv("HOOK", f"http://127.0.0.1:{free_ports(1)[0]}/{SECRET}")
     assert SECRET not in str(fault(webhook("env:HOOK")))
     monkeypatch.setenv("HOOK", f"http://127.0.0.1:1/ {SECRET}")
     assert SECRET not in str(fault(webhook("env:HOOK")))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,6 +150,25 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 180.0) 
     while not condition():
         assert time.monotonic() < end, f"not within {timeout_s} s: {what}"
         time.sleep(0.05)
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of this machine that nobody listens on, and that the kernel gives to nobody either.
+
+    Those it picks for outgoing connections start at 32768 (Linux's default): one of them may be
+    taken by any client before the server is up, or while it is down to be started again.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 1000):
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == number:
+            return found
+    raise AssertionError(f"no {number} free ports below 32000")
 
 
 class LocalFarm:

@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +40,7 @@ from laikaroto.stopping import Stop, ToldToStopError
 from laikaroto.training import loop
 from laikaroto.worker import character as steps
 from laikaroto.worker.lease import NEXT_ATTEMPT
+from tests.farm.tiny import free_ports
 from tests.training.synthetic import CHARACTER, template, write_show
 
 STOPPING = Path(__file__).with_name("stopping.py")
@@ -391,9 +391,7 @@ def test_it_learns_shapes_that_are_no_face(
 def test_two_nodes_train_one_model(show: Show, run: Path) -> None:
     """As a farm starts them: the same command on each, and one of them writes."""
     do(show, run, "prepare")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    place = f"127.0.0.1:{free_ports(1)[0]}"
     nodes = [
         start(show, run, "train", "--budget", "1s", "--nodes", "2", "--rank", str(rank),
               "--rendezvous", place)

@@ -33,6 +33,7 @@ from laikaroto.farm.attempt import (
     open_session,
     start_task,
     tethered,
+    told,
 )
 from laikaroto.farm.bundle import check_digest, read_bundle
 from laikaroto.farm.outcome import Outcome
@@ -240,7 +241,7 @@ class Slot:
                 progress = None if status.progress is None else status.progress / 100
                 self._report(
                     kind="progress", token=run.token, progress=progress,
-                    message=status.status_message or "",
+                    message=told(status.status_message),
                 )  # fmt: skip
             return
         code = status.exit_code
@@ -248,7 +249,7 @@ class Slot:
             text = {Outcome.TIMEOUT: f"ran longer than {run.order['timeout_s']:g} s"}
             self._end(run.ending, code, text.get(run.ending, ""))
         elif code is None and status.state is not ActionState.SUCCESS:
-            self._end(Outcome.LOST, None, status.fail_message or "could not be started")
+            self._end(Outcome.LOST, None, told(status.fail_message) or "could not be started")
         elif status.state is ActionState.TIMEOUT:
             self._end(Outcome.TIMEOUT, code, "ran longer than its template allows")
         else:

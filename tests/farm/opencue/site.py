@@ -7,7 +7,6 @@ which ``make opencue`` makes. Where CI is set it must not be missing.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import pytest
 from laikaroto.config import OpenCueSettings, QueueConfig
 from laikaroto.farm.opencue.engine import OpenCueEngine
 from tests.farm.opencue.standin import StandIn
-from tests.farm.tiny import until
+from tests.farm.tiny import free_ports, until
 
 PYTHON = Path(__file__).parents[3] / ".venv-opencue" / "bin" / "python"
 _TIME = Path("/usr/bin/time")  # RQD starts every frame with it
@@ -60,9 +59,7 @@ class Site:
 
     def start(self) -> Site:
         self.cue.start()
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
+        (port,) = free_ports(1)
         temporary = self.root / "tmp"
         temporary.mkdir(parents=True)
         conf = self.root / "rqd.conf"
@@ -73,7 +70,7 @@ class Site:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, **DIRECT, "TMPDIR": str(temporary)},
             )  # fmt: skip
-        until(lambda: self.cue.host is not None or self._gone(), "RQD reports", 120)
+        until(lambda: self.cue.host is not None or self._gone(), "RQD reports")
         self.cue.connect(port)
         return self
 

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import pytest
 
 from laikaroto.config import QueueConfig, SlurmSettings, current_user
 from laikaroto.farm.slurm.engine import SlurmEngine
-from tests.farm.tiny import until
+from tests.farm.tiny import free_ports, until
 
 HOSTS = ("n1", "n2", "n3")
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
@@ -103,7 +103,7 @@ class Cluster:
         key = root / "munge" / "key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
-        ports = _free_ports(1 + len(HOSTS))
+        ports = free_ports(1 + len(HOSTS))
         host = socket.gethostname().partition(".")[0]
         nodes = "\n".join(
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
@@ -223,11 +223,3 @@ def slurm_engine(cluster: Cluster, state: Path, **settings: Any) -> SlurmEngine:
         slurm=SlurmSettings(conf=str(cluster.conf), **settings),
     )  # fmt: skip
     return SlurmEngine(queue, state)
-
-
-def _free_ports(number: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
