@@ -77,6 +77,7 @@ def _learn(
 ) -> str:  # fmt: skip
     """All steps of the job; the version of the model that was made."""
     from laikaroto.worker import character as steps
+    from laikaroto.worker.packaging import package, promote
     from laikaroto.worker.progress import foreground_report
 
     with foreground_report(f"prepare {character}", quiet=quiet) as report:
@@ -96,8 +97,8 @@ def _learn(
     stop.check()
     with foreground_report(f"package {character}", quiet=quiet) as report:
         steps.evaluate(show, character=character, run=run, report=report)
-        version = steps.package(show, character=character, run=run, report=report)
-        steps.promote(show, character=character, run=run, report=report)
+        version = package(show, character=character, run=run, report=report)
+        promote(show, character=character, run=run, report=report)
     return version
 
 

@@ -251,9 +251,9 @@ def evaluate(configs: Path, run: Path, character: str) -> None:
 def package(configs: Path, run: Path, character: str) -> None:
     """Export and publish the model as a new version."""
     with _task(run, "package") as report:
-        from laikaroto.worker import character as steps
+        from laikaroto.worker import packaging
 
-        version = steps.package(Show.open(configs), character=character, run=run, report=report)
+        version = packaging.package(Show.open(configs), character=character, run=run, report=report)
         click.echo(f"openjd_status: packaged {version}")
 
 
@@ -262,6 +262,6 @@ def package(configs: Path, run: Path, character: str) -> None:
 def promote(configs: Path, run: Path, character: str) -> None:
     """Make the new model the current one if it is no worse."""
     with _task(run, "promote") as report:
-        from laikaroto.worker import character as steps
+        from laikaroto.worker import packaging
 
-        steps.promote(Show.open(configs), character=character, run=run, report=report)
+        packaging.promote(Show.open(configs), character=character, run=run, report=report)

@@ -130,7 +130,7 @@ def test_a_training_begun_goes_on_unless_the_truth_has_changed(
         assert ran.code == 75, ran.err
         return ran.err.splitlines()
 
-    monkeypatch.setattr("laikaroto.worker.character.package", stop)
+    monkeypatch.setattr("laikaroto.worker.packaging.package", stop)
     said = train()
     assert any("starting, 0 s of" in line for line in said)
     said = train()

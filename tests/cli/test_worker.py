@@ -74,7 +74,7 @@ _TRACING = """
 import os, signal, sys
 from laikaroto.cli.app import main
 from laikaroto.errors import TryAgainError
-from laikaroto.worker import character
+from laikaroto.worker import packaging
 
 def package(show, **values):
     try:
@@ -82,7 +82,7 @@ def package(show, **values):
     except TryAgainError as error:
         raise RuntimeError("tracing failed sanity checks") from error
 
-character.package = package
+packaging.package = package
 main(sys.argv[1:])
 """
 

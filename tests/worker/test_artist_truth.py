@@ -15,6 +15,7 @@ from laikaroto.show import Show
 from laikaroto.sidecar.schema import read_roto, write_roto
 from laikaroto.training.run import load_dataset, read_index
 from laikaroto.worker import character as steps
+from laikaroto.worker import packaging
 from tests.training.synthetic import CHARACTER, template, write_show
 
 
@@ -29,7 +30,8 @@ def forget_tracks(show: Show, *shots: str) -> None:
 def run_steps(show: Show, run: Path, *names: str) -> None:
     for name in names:
         more: dict[str, Any] = {"budget_s": 0.5, "init_from": None} if name == "train" else {}
-        getattr(steps, name)(show, character=CHARACTER, run=run, report=lambda *_: None, **more)
+        module = packaging if name in ("package", "promote") else steps
+        getattr(module, name)(show, character=CHARACTER, run=run, report=lambda *_: None, **more)
 
 
 def test_a_character_without_tracking_points_is_trained_and_drawn(

@@ -39,6 +39,7 @@ from laikaroto.sidecar.publish import building, publish, verify_manifest, versio
 from laikaroto.stopping import Stop, ToldToStopError
 from laikaroto.training import loop
 from laikaroto.worker import character as steps
+from laikaroto.worker import packaging
 from laikaroto.worker.lease import NEXT_ATTEMPT
 from tests.farm.tiny import free_ports
 from tests.training.synthetic import CHARACTER, template, write_show
@@ -65,7 +66,8 @@ def do(show: Show, run: Path, *names: str, **options: Any) -> str:
     said = Said()
     for name in names:
         more = {"budget_s": 0.5, "init_from": None} | options if name == "train" else {}
-        getattr(steps, name)(show, character=CHARACTER, run=run, report=said, **more)
+        module = packaging if name in ("package", "promote") else steps
+        getattr(module, name)(show, character=CHARACTER, run=run, report=said, **more)
     return said.text
 
 
