@@ -24,7 +24,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     import laikaroto.worker
 
     made = ModuleType("steps")
-    for name in ("shot", "character"):
+    for name in ("shot", "character", "packaging"):
         monkeypatch.setitem(sys.modules, f"laikaroto.worker.{name}", made)
         monkeypatch.setattr(laikaroto.worker, name, made, raising=False)
     return made
