@@ -264,15 +264,11 @@ def _record(number: int, truth: Roto, frame: int) -> Record:
         )
         shapes[name] = by_frame({frame: drawn})
     tracks = {
-        name: {
-            str(frame): TrackEntry(xy=[rounded(v) for v in track[frame].xy], visible=True)
-        }
+        name: {str(frame): TrackEntry(xy=[rounded(v) for v in track[frame].xy], visible=True)}
         for name, track in truth.tracks.items()
         if track[frame].visible
     }
-    return Record(
-        number=number, kind="edit", time="", who="artist", shapes=shapes, tracks=tracks
-    )
+    return Record(number=number, kind="edit", time="", who="artist", shapes=shapes, tracks=tracks)
 
 
 def _put(roto: Roto, truth: Roto, frame: int) -> Roto:
@@ -280,9 +276,7 @@ def _put(roto: Roto, truth: Roto, frame: int) -> Roto:
     return replace(
         roto,
         shapes={
-            name: replace(
-                shape, frames={**shape.frames, frame: truth.shapes[name].frames[frame]}
-            )
+            name: replace(shape, frames={**shape.frames, frame: truth.shapes[name].frames[frame]})
             for name, shape in roto.shapes.items()
         },
     )
@@ -297,9 +291,7 @@ def _interpolated(truth: Roto, keys: list[int]) -> Roto:
             after = min(key for key in keys if key >= frame)
             share = 0.0 if before == after else (frame - before) / (after - before)
             one, other = shape.frames[before], shape.frames[after]
-            frames[frame] = replace(
-                one, points=one.points + share * (other.points - one.points)
-            )
+            frames[frame] = replace(one, points=one.points + share * (other.points - one.points))
         shapes[name] = replace(shape, frames=frames)
     return replace(truth, shapes=shapes)
 
@@ -362,8 +354,7 @@ def measure(first: FirstPass, *, worst: str, rule: str) -> dict[str, Any]:
         "drawings_per_100": {n: 100 * way.drawings / drawings for n, way in ways.items()},
         "looks_per_100": {name: 100 * way.looks / frames for name, way in ways.items()},
         "clean_after": {name: list(way.clean_after) for name, way in ways.items()},
-        "seconds_per_propagation": ways["laikaroto"].seconds
-        / max(1, len(touched)),
+        "seconds_per_propagation": ways["laikaroto"].seconds / max(1, len(touched)),
         "calibration": calibration(first, touched or (min(truth.frames),)),
     }
 

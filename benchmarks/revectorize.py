@@ -139,9 +139,7 @@ def run_lionel(folder: Path) -> list[dict[str, Any]]:
         }  # fmt: skip
     shots: Shots = raw
     names = sorted({name for shapes in raw.values() for name in shapes})
-    counts = {
-        name: count for name in names for key, count in _FILM_COUNTS.items() if key in name
-    }
+    counts = {name: count for name in names for key, count in _FILM_COUNTS.items() if key in name}
     as_film = make_template(shots, counts=counts)
     fewest = make_template(shots, counts={})
     rows = []

@@ -244,9 +244,7 @@ def print_table(rows: list[dict[str, float]]) -> None:
 @click.option("--run", "tasks", default=2000, show_default=True, help="No-op tasks to run (local).")
 @click.option("--plates", default=0, help="Also submit so many shots with plates.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the figures.")
-def main(
-    engine: str, shape: str, sizes: str, tasks: int, plates: int, path: Path | None
-) -> None:
+def main(engine: str, shape: str, sizes: str, tasks: int, plates: int, path: Path | None) -> None:
     """Measure one engine at several sizes."""
     found: dict[str, list[dict[str, float]]] = {"queueing": [], "running": [], "plates": []}
     for size in [int(text) for text in sizes.split(",") if text]:

@@ -68,9 +68,7 @@ def be_member(run: Path, processes: int, steps: int) -> None:
 
     threads = loop.threads_for(processes)
     with together(Meeting(processes=processes), helper, threads) as peers:
-        course = open_course(
-            run, lambda share, text: None, peers=peers, processes_here=processes
-        )
+        course = open_course(run, lambda share, text: None, peers=peers, processes_here=processes)
         try:
             loop.train(course)
         except EnoughError:

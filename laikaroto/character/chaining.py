@@ -227,9 +227,7 @@ def _drop_crossings(at: FloatArray, shift: FloatArray, contour: Contour) -> None
         shift[worst] = 0.0
 
 
-def _spread(
-    along: FloatArray, at: FloatArray, shift: FloatArray, contour: Contour
-) -> FloatArray:
+def _spread(along: FloatArray, at: FloatArray, shift: FloatArray, contour: Contour) -> FloatArray:
     """Shift stations (P,) as the corners at ``at`` are shifted, in proportion between them."""
     if contour.closed:
         at = np.concatenate([at[-1:] - contour.length, at, at[:1] + contour.length])
@@ -240,9 +238,7 @@ def _spread(
     return np.maximum.accumulate(along + np.interp(along, at, shift))
 
 
-def _order(
-    drawings: Sequence[Drawing], roots: Sequence[int]
-) -> Iterator[tuple[int, list[int]]]:
+def _order(drawings: Sequence[Drawing], roots: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
     """Prim's order: every frame but the roots, with the frames known by then, nearest first."""
     distances = _distances(drawings)
     done = list(roots)

@@ -105,9 +105,7 @@ def _stretches(
             n = sizes if closed else sizes[sizes < count - a]
             if not len(n):
                 continue
-            error = _cubic_error(
-                contour, at[a], ends[a + n], leaving[a], coming[(a + n) % count]
-            )
+            error = _cubic_error(contour, at[a], ends[a + n], leaving[a], coming[(a + n) % count])
             passes = _passes_corner(corners, a, n)
             value = np.where(passes, np.inf, error)
             old = worst[a, n]
@@ -115,9 +113,7 @@ def _stretches(
     return worst
 
 
-def _passes_corner(
-    corners: NDArray[np.bool_], a: int, n: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+def _passes_corner(corners: NDArray[np.bool_], a: int, n: NDArray[np.int64]) -> NDArray[np.bool_]:
     around = np.concatenate([corners, corners])
     total = np.concatenate([[0], np.cumsum(around)])
     return np.asarray(total[a + n] - total[a + 1] > 0)
@@ -190,8 +186,10 @@ def _around(
 ) -> tuple[NDArray[np.int64], float] | None:
     """Best stations of a closed shape, whichever of them comes first."""
     count, longest = len(costs), costs.shape[1] - 1
-    starts = must[:1] if len(must) else np.unique(
-        np.linspace(0, count, _STARTS, endpoint=False).astype(int)
+    starts = (
+        must[:1]
+        if len(must)
+        else np.unique(np.linspace(0, count, _STARTS, endpoint=False).astype(int))
     )
     best: tuple[NDArray[np.int64], float] | None = None
     for start in starts:

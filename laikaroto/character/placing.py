@@ -103,9 +103,7 @@ class _Search:
         self.choices = Choices.of(contours, along, self.corners)
         self.looked = [int(f) for f in self.choices.frames]
 
-    def fewest(
-        self, *, more_than: int = 0, moves: int = _MOVES
-    ) -> tuple[NDArray[np.int64], float]:
+    def fewest(self, *, more_than: int = 0, moves: int = _MOVES) -> tuple[NDArray[np.int64], float]:
         """The smallest set that reaches the tolerance, or the best of all; and its worst px."""
         best: tuple[NDArray[np.int64], float] | None = None
         for count in range(max(self.choices.least, more_than + 1), MOST_POINTS + 1):
@@ -167,9 +165,7 @@ class _Search:
                             break
         return np.sort(stations), worst
 
-    def _moved(
-        self, stations: NDArray[np.int64], i: int, way: int
-    ) -> NDArray[np.int64] | None:
+    def _moved(self, stations: NDArray[np.int64], i: int, way: int) -> NDArray[np.int64] | None:
         """The set with one point moved; None: it would meet or pass another."""
         places = len(self.corners)
         others = np.delete(stations, i)

@@ -133,10 +133,7 @@ def revectorize(
         }
         roots.append(Drawing(shot=_MARKED, frame=number, contours=contours))
         known.append(
-            {
-                name: Match(contour=c, along=_between(c), cost=0.0)
-                for name, c in contours.items()
-            }
+            {name: Match(contour=c, along=_between(c), cost=0.0) for name, c in contours.items()}
         )
     corners = {}
     for name, form in forms.items():
@@ -221,9 +218,7 @@ def make_template(
     for name, contour in drawings[root].contours.items():
         along = _evenly(contour, window)
         known[root][name] = Match(contour=contour, along=along, cost=0.0)
-    corners = {
-        name: _sharp(match.contour, match.along) for name, match in known[root].items()
-    }
+    corners = {name: _sharp(match.contour, match.along) for name, match in known[root].items()}
     carried = carry(drawings, known, corners=corners)
     made: dict[str, ShapeTemplate] = {}
     keep: dict[str, NDArray[np.int64]] = {}
@@ -308,9 +303,7 @@ def _gather(
                 if contour is not None:
                     contours[name] = contour
                 else:
-                    left_out.append(
-                        LeftOut(shot=shot, shape=name, frame=frame, reason=reason)
-                    )
+                    left_out.append(LeftOut(shot=shot, shape=name, frame=frame, reason=reason))
             drawings.append(Drawing(shot=shot, frame=frame, contours=contours))
     return drawings, left_out
 

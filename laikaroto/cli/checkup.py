@@ -60,7 +60,8 @@ def examine(configs: Path) -> list[Finding]:
         ]
     findings.append(
         Finding(
-            what="configuration", state="ok",
+            what="configuration",
+            state="ok",
             found=f"show {show.configs.show.name}, {len(show.configs.characters)} characters, "
             f"{len(show.configs.queues)} queues",
         )  # fmt: skip

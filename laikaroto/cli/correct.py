@@ -198,9 +198,7 @@ def _hold(
     if action == "revert":
         record = revert(path, said["revert"], who=said["who"], note=said["note"])
     else:
-        _, folder = find_version(
-            show, shot=shot, character=character, version=said["from_version"]
-        )
+        _, folder = find_version(show, shot=shot, character=character, version=said["from_version"])
         roto = read_roto(folder / "roto.json")
         scope = parse_scope(said[action], roto, names=said["names"])
         kind: Any = action
@@ -215,9 +213,7 @@ def _hold(
     }
 
 
-def _publish(
-    show: Show, shot: str, character: str, *, review: bool, quiet: bool
-) -> dict[str, Any]:
+def _publish(show: Show, shot: str, character: str, *, review: bool, quiet: bool) -> dict[str, Any]:
     from laikaroto.review.version import review_version
     from laikaroto.sidecar.schema import read_roto
     from laikaroto.worker.corrected import publish_corrections
@@ -349,4 +345,3 @@ def _few(names: Sequence[str]) -> str:
     if len(names) <= _SHOWN:
         return ", ".join(names)
     return f"{', '.join(names[:_SHOWN])} and {len(names) - _SHOWN} more"
-

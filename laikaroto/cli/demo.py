@@ -29,11 +29,21 @@ _SAMPLE_PARTS = ("plates", "green_card", "truth", "artist", "reference")
 
 
 @click.command()
-@click.option("--out", default="laikaroto-demo", show_default=True, metavar="DIR",
-              type=click.Path(file_okay=False, path_type=Path),
-              help="Where to; used again if it holds an earlier demo.")
-@click.option("--budget", default="6m20s", show_default=True, metavar="TIME",
-              help="Wall time of the training.")
+@click.option(
+    "--out",
+    default="laikaroto-demo",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to; used again if it holds an earlier demo.",
+)
+@click.option(
+    "--budget",
+    default="6m20s",
+    show_default=True,
+    metavar="TIME",
+    help="Wall time of the training.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for scripts.")
 def demo(out: Path, budget: str, as_json: bool) -> int:
     """Train the sample show's puppet and roto a new shot with it, through the local farm.

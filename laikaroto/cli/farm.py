@@ -98,8 +98,9 @@ def stop(drain: bool, timeout: str | None, queue: str | None, configs: Path, as_
 
 
 @farm.command()
-@click.option("--metrics", is_flag=True,
-              help="Print metrics for Prometheus, of the named queue or of all.")
+@click.option(
+    "--metrics", is_flag=True, help="Print metrics for Prometheus, of the named queue or of all."
+)
 @queue_option
 @common_options
 def status(metrics: bool, queue: str | None, configs: Path, as_json: bool) -> None:

@@ -8,8 +8,11 @@ from laikaroto.cli.options import print_json
 
 
 @click.command()
-@click.option("--script", type=click.Choice(["blender"]),
-              help="Print the script that exports an artist's masks from this tool.")
+@click.option(
+    "--script",
+    type=click.Choice(["blender"]),
+    help="Print the script that exports an artist's masks from this tool.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def formats(script: str | None, as_json: bool) -> None:
     """List the formats that can be read or written, and what has confirmed each.

@@ -83,13 +83,22 @@ def _filter(states: tuple[str, ...], choice: dict[str, str | None]) -> Filter:
 
 
 @jobs.command("list")
-@click.option("--state", "states", multiple=True, metavar="STATE",
-              help="Only these, as running,failed: waiting, ready, running, paused, blocked, "
-                   "succeeded, failed, cancelled.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    help="Only these, as running,failed: waiting, ready, running, paused, blocked, "
+    "succeeded, failed, cancelled.",
+)
 @_filter_options
 @click.option("--all", "everything", is_flag=True, help="Also those over for long.")
-@click.option("--watch", "watching", is_flag=True,
-              help="Show it anew until Ctrl-C, what runs or failed first.")
+@click.option(
+    "--watch",
+    "watching",
+    is_flag=True,
+    help="Show it anew until Ctrl-C, what runs or failed first.",
+)
 @click.option("--every", default="2s", show_default=True, metavar="TIME", help="How often then.")
 @queue_option
 @common_options
@@ -152,8 +161,13 @@ def show(job: str, everything: bool, queue: str | None, configs: Path, as_json: 
 @click.argument("job")
 @click.argument("task", required=False)
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt. Default: the last.")
-@click.option("-f", "--follow", "following", is_flag=True,
-              help="Go on until TASK, or the job, is over; further attempts too.")
+@click.option(
+    "-f",
+    "--follow",
+    "following",
+    is_flag=True,
+    help="Go on until TASK, or the job, is over; further attempts too.",
+)
 @queue_option
 @common_options
 def logs(
@@ -230,8 +244,11 @@ def priority(job: str, priority: int, queue: str | None, configs: Path, as_json:
 @jobs.command()
 @click.argument("job", required=False)
 @click.argument("tasks", nargs=-1, metavar="[TASK...]")
-@click.option("--failed", is_flag=True,
-              help="In place of JOB: every failed job, or those that the options below leave.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="In place of JOB: every failed job, or those that the options below leave.",
+)
 @_filter_options
 @queue_option
 @common_options

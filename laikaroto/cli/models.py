@@ -119,8 +119,9 @@ def rollback(configs: Path, as_json: bool, character: str) -> None:
 @models.command()
 @click.argument("character")
 @click.argument("shots", nargs=-1, metavar="[SHOT]...")
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True,
-              help="How many frames.")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many frames."
+)
 @common_options
 def suggest(
     configs: Path, as_json: bool, character: str, shots: tuple[str, ...], count: int

@@ -146,16 +146,37 @@ class Planned:
 
 
 @click.command()
-@click.option("--window", default="20:00-07:00", show_default=True, metavar="FROM-TO",
-              help="When trainings may run, local time; the one that is open now, or the next.")
-@click.option("--character", "characters", multiple=True, metavar="C",
-              help="Only this puppet; may be repeated. Default: every one.")
-@click.option("--reprocess", is_flag=True,
-              help="Then roto the published shots again that the new models affect.")
-@click.option("--at-once", type=click.IntRange(1), metavar="N",
-              help="Trainings side by side. Default: as many as the queue's CPUs allow.")
-@click.option("--priority", type=click.IntRange(0, 100), metavar="0-100",
-              help="Of trainings; shots get 10 less. Default: the queue's own.")
+@click.option(
+    "--window",
+    default="20:00-07:00",
+    show_default=True,
+    metavar="FROM-TO",
+    help="When trainings may run, local time; the one that is open now, or the next.",
+)
+@click.option(
+    "--character",
+    "characters",
+    multiple=True,
+    metavar="C",
+    help="Only this puppet; may be repeated. Default: every one.",
+)
+@click.option(
+    "--reprocess",
+    is_flag=True,
+    help="Then roto the published shots again that the new models affect.",
+)
+@click.option(
+    "--at-once",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Trainings side by side. Default: as many as the queue's CPUs allow.",
+)
+@click.option(
+    "--priority",
+    type=click.IntRange(0, 100),
+    metavar="0-100",
+    help="Of trainings; shots get 10 less. Default: the queue's own.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan; queue nothing.")
 @queue_option
 @common_options

@@ -21,12 +21,23 @@ def _verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:
 def common_options(command: _F) -> _F:
     """Add ``--configs DIR`` (argument ``configs``: Path), ``--json`` (``as_json``) and ``-v``."""
     for option in (
-        click.option("-v", "--verbose", count=True, expose_value=False, callback=_verbosity,
-                     help="Say more; twice for everything."),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_verbosity,
+            help="Say more; twice for everything.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
-        click.option("--configs", type=click.Path(file_okay=False, path_type=Path),
-                     default="configs", envvar="LAIKAROTO_CONFIGS", show_default=True,
-                     help="Configuration folder of the show."),
+        click.option(
+            "--configs",
+            type=click.Path(file_okay=False, path_type=Path),
+            default="configs",
+            envvar="LAIKAROTO_CONFIGS",
+            show_default=True,
+            help="Configuration folder of the show.",
+        ),
     ):
         command = option(command)
     return command

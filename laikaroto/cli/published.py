@@ -25,9 +25,7 @@ def pick_character(show: Show, name: str | None) -> str:
     return known[0]
 
 
-def find_version(
-    show: Show, *, shot: str, character: str, version: str | None
-) -> tuple[str, Path]:
+def find_version(show: Show, *, shot: str, character: str, version: str | None) -> tuple[str, Path]:
     """A published version of a shot and its folder; the newest unless one is named.
 
     Raises:

@@ -38,11 +38,20 @@ class Choice:
 
 
 @click.command()
-@click.option("--older-than", metavar="TIME",
-              help="Only jobs that ended so long ago: 30d, 12h. Default: keep_jobs of the queue, "
-                   "30d where it names none.")
-@click.option("--state", "states", metavar="STATE", default=",".join(_STATES), show_default=True,
-              help="Only jobs that ended so.")
+@click.option(
+    "--older-than",
+    metavar="TIME",
+    help="Only jobs that ended so long ago: 30d, 12h. Default: keep_jobs of the queue, "
+    "30d where it names none.",
+)
+@click.option(
+    "--state",
+    "states",
+    metavar="STATE",
+    default=",".join(_STATES),
+    show_default=True,
+    help="Only jobs that ended so.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would go; remove nothing.")
 @queue_option
 @common_options

@@ -58,9 +58,7 @@ class Choice:
     force: bool = False
 
 
-def choose(
-    found: Sequence[ShotStatus], choice: Choice
-) -> tuple[list[ShotStatus], list[LeftAlone]]:
+def choose(found: Sequence[ShotStatus], choice: Choice) -> tuple[list[ShotStatus], list[LeftAlone]]:
     """Sort shots into those to do again and those to leave alone; others are not meant at all."""
     chosen, left = [], []
     for one in found:
@@ -159,22 +157,40 @@ def _frames(one: ShotStatus) -> tuple[int, ...]:
 @click.option("--character", metavar="C", help="Only this puppet.")
 @click.option("--shots", metavar="GLOB", help="Only these: 'ev1*'; '*' for all.")
 @click.option("--stale", is_flag=True, help="Only what is out of date ('laikaroto status').")
-@click.option("--because", multiple=True, type=click.Choice(WHATS),
-              help="Only what is stale for this reason; may be repeated.")
+@click.option(
+    "--because",
+    multiple=True,
+    type=click.Choice(WHATS),
+    help="Only what is stale for this reason; may be repeated.",
+)
 @click.option("--since", metavar="V", help="Only what model V or a later one has drawn.")
 @click.option("--before", metavar="V", help="Only what a model before V has drawn.")
-@click.option("--force", is_flag=True,
-              help="Also shots that are locked or approved as a whole; what is locked or approved "
-                   "in them stays as it is.")
-@click.option("--checksum", is_flag=True,
-              help="Compare the contents of plates whose size or time is another; slow.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also shots that are locked or approved as a whole; what is locked or approved "
+    "in them stays as it is.",
+)
+@click.option(
+    "--checksum",
+    is_flag=True,
+    help="Compare the contents of plates whose size or time is another; slow.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end; fail if a job fails.")
 @click.option("--dry-run", is_flag=True, help="Show which shots, and why; queue nothing.")
 @click.option("--paused", is_flag=True, help="Queue them, but start nothing yet.")
-@click.option("--not-before", "not_before", metavar="TIME",
-              help="Start no earlier: 20:00 or 2030-01-31T20:00, local time.")
-@click.option("--priority", type=click.IntRange(0, 100), metavar="0-100",
-              help="Higher goes first. Default: the queue's own.")
+@click.option(
+    "--not-before",
+    "not_before",
+    metavar="TIME",
+    help="Start no earlier: 20:00 or 2030-01-31T20:00, local time.",
+)
+@click.option(
+    "--priority",
+    type=click.IntRange(0, 100),
+    metavar="0-100",
+    help="Higher goes first. Default: the queue's own.",
+)
 @queue_option
 @common_options
 def reprocess(
@@ -268,14 +284,19 @@ def _print(
         if item.job:
             state = "is already queued" if item.existing else "queued"
         why = "; ".join(f"{reason.what}: {reason.why}" for reason in one.reasons)
-        click.echo(f"{one.shot} {one.character} {one.version}: {state}"
-                   + (f" as {item.job}" if item.job else "") + (f" ({why})" if why else ""))
+        click.echo(
+            f"{one.shot} {one.character} {one.version}: {state}"
+            + (f" as {item.job}" if item.job else "")
+            + (f" ({why})" if why else "")
+        )
     for gone in left:
         one = gone.status
         click.echo(f"{one.shot} {one.character} {one.version}: left alone: {gone.why}")
     counts = Counter("queued" if item.job else "would be queued" for item in sent)
     counts["left alone"] = len(left)
-    click.echo(", ".join(f"{number} {what}" for what, number in counts.items() if number)
-               or "no shot is to be done again")
+    click.echo(
+        ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+        or "no shot is to be done again"
+    )
     if note:
         click.echo(f"note: {note}", err=True)

@@ -48,9 +48,7 @@ def review(
     pages = []
     for shot, (number, folder) in found.items():
         page = review_version(show, shot=shot, folder=folder, truth=truth)
-        pages.append(
-            {"shot": shot, "character": character, "version": number, "page": str(page)}
-        )
+        pages.append({"shot": shot, "character": character, "version": number, "page": str(page)})
         if not as_json:
             click.echo(page)
     if as_json:

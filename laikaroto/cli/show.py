@@ -16,10 +16,20 @@ _PLATES = "{root}/plates/{shot}/{shot}.{frame:04d}.exr"
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--plates", default=_PLATES, show_default=True, metavar="TEMPLATE",
-              help="Where the show's plates lie; {root} stands for DIR.")
-@click.option("--character", "characters", multiple=True, metavar="NAME",
-              help="Also make the file of this character; may be repeated.")
+@click.option(
+    "--plates",
+    default=_PLATES,
+    show_default=True,
+    metavar="TEMPLATE",
+    help="Where the show's plates lie; {root} stands for DIR.",
+)
+@click.option(
+    "--character",
+    "characters",
+    multiple=True,
+    metavar="NAME",
+    help="Also make the file of this character; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document for scripts.")
 def init(folder: Path, plates: str, characters: tuple[str, ...], as_json: bool) -> None:
     """Make a new show in DIR: DIR/configs, with every setting explained.

@@ -269,10 +269,18 @@ def make_wishes(
 @submit.command("train")
 @click.argument("character")
 @click.option("--budget", metavar="TIME", help="Wall time of the training: 8h, 30m.")
-@click.option("--init-from", "init_from", metavar="V",
-              help="Start from a model: v003, current, or OTHER:current of another character.")
-@click.option("--nodes", type=click.IntRange(1, 8), metavar="N",
-              help="Hosts that train together (Slurm). Default: the character's own, 1.")
+@click.option(
+    "--init-from",
+    "init_from",
+    metavar="V",
+    help="Start from a model: v003, current, or OTHER:current of another character.",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 8),
+    metavar="N",
+    help="Hosts that train together (Slurm). Default: the character's own, 1.",
+)
 @_queueing_options
 @common_options
 def train(

@@ -41,26 +41,56 @@ def truth() -> None:
 
 @truth.command("import")
 @click.argument("character")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...",
-                type=click.Path(path_type=Path))
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
 @click.option("--shot", help="Shot the truth is of, when the file says another; one FILE only.")
-@click.option("--format", "form", default="auto", show_default=True, metavar="FORMAT",
-              help="What the files are: roto.json, nuke, silhouette …; auto: by their names.")
+@click.option(
+    "--format",
+    "form",
+    default="auto",
+    show_default=True,
+    metavar="FORMAT",
+    help="What the files are: roto.json, nuke, silhouette …; auto: by their names.",
+)
 @click.option("--frames", help="Only these frames of artists' files, such as 1001-1040.")
-@click.option("--mark", metavar="[FILE:]FRAME",
-              help="A frame on which every shape has exactly the points wanted; of the first "
-                   "FILE if none is named. Only where there is no template yet.")
-@click.option("--points", "points", multiple=True, metavar="SHAPE=N",
-              help="How many points a shape shall have in a template made from contours.")
-@click.option("--tolerance", "tolerance_px", type=float, default=0.5, show_default=True,
-              help="Largest distance from the artist's curve, px, in a template made from them.")
-@click.option("--pictures", type=click.Path(file_okay=False, path_type=Path),
-              help="Write pictures of plates with contours and numbered points to this folder.")
-@click.option("--pixel-centres", is_flag=True,
-              help="Keypoint files: the first pixel's centre is (0, 0), not (0.5, 0.5).")
-@click.option("--node", metavar="NAME",
-              help="Which node of a script, category (COCO), individual (DeepLabCut) or track "
-                   "(SLEAP) to read, where a file has several.")
+@click.option(
+    "--mark",
+    metavar="[FILE:]FRAME",
+    help="A frame on which every shape has exactly the points wanted; of the first "
+    "FILE if none is named. Only where there is no template yet.",
+)
+@click.option(
+    "--points",
+    "points",
+    multiple=True,
+    metavar="SHAPE=N",
+    help="How many points a shape shall have in a template made from contours.",
+)
+@click.option(
+    "--tolerance",
+    "tolerance_px",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Largest distance from the artist's curve, px, in a template made from them.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write pictures of plates with contours and numbered points to this folder.",
+)
+@click.option(
+    "--pixel-centres",
+    is_flag=True,
+    help="Keypoint files: the first pixel's centre is (0, 0), not (0.5, 0.5).",
+)
+@click.option(
+    "--node",
+    metavar="NAME",
+    help="Which node of a script, category (COCO), individual (DeepLabCut) or track "
+    "(SLEAP) to read, where a file has several.",
+)
 @click.option("--dry-run", is_flag=True, help="Check and report; write nothing.")
 @click.option("--replace", is_flag=True, help="Replace truth that is already there.")
 @common_options

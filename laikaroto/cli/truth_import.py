@@ -344,9 +344,7 @@ def _marked_frame(
         from laikaroto.sidecar.schema import read_roto
 
         roto = read_roto(path)
-        points = {
-            n: s.frames[frame].points for n, s in roto.shapes.items() if frame in s.frames
-        }
+        points = {n: s.frames[frame].points for n, s in roto.shapes.items() if frame in s.frames}
     else:
         raise UsageError(f"--mark: {path} is neither a roto.json nor one of the files")
     wanted = {name for item in read for name in item.named.shapes}
@@ -463,9 +461,7 @@ def to_dict(carried: CarriedFiles | None) -> dict[str, Any]:
     }
 
 
-def _write_pictures(
-    show: Show, folder: Path, read: Sequence[_Read], rotos: Sequence[Roto]
-) -> None:
+def _write_pictures(show: Show, folder: Path, read: Sequence[_Read], rotos: Sequence[Roto]) -> None:
     """Plates with the artist's contour, ours and its numbered points: a few of every shot."""
     from laikaroto.plate.exr import read_rgb
     from laikaroto.plate.proxy import write_jpeg

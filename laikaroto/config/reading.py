@@ -68,9 +68,7 @@ def _parse(kind: type[_T], path: Path, faults: list[str]) -> _T | None:
         return None
 
 
-def _read_folder(
-    kind: type[_N], folder: Path, faults: list[str]
-) -> dict[str, _N]:
+def _read_folder(kind: type[_N], folder: Path, faults: list[str]) -> dict[str, _N]:
     found: dict[str, _N] = {}
     for path in sorted(folder.glob("*.yaml")):
         item = _parse(kind, path, faults)

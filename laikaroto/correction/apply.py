@@ -189,18 +189,14 @@ def _carry(shot: _Shot, name: str, said: Mapping[int, FloatArray]) -> Carried:
     return carry(shot.motion, name, corrected, shot.likeness)
 
 
-def _nearest(
-    hold: Sequence[int], frame: int, drawn: Mapping[int, FloatArray]
-) -> int | None:
+def _nearest(hold: Sequence[int], frame: int, drawn: Mapping[int, FloatArray]) -> int | None:
     """The frame of the same hold that an artist drew, nearest in time; the earlier of two."""
     there = [other for other in hold if other in drawn]
     return min(there, key=lambda other: (abs(other - frame), other), default=None)
 
 
 def _sure(entry: ShapeFrame, points: FloatArray) -> ShapeFrame:
-    return replace(
-        entry, points=points, source="artist", confidence=1.0, expected_error_px=0.0
-    )
+    return replace(entry, points=points, source="artist", confidence=1.0, expected_error_px=0.0)
 
 
 def _guess(entry: ShapeFrame, points: FloatArray, error_px: float, limit_px: float) -> ShapeFrame:
@@ -232,9 +228,7 @@ def _shown(
                 continue
             seen = points[source]
             if seen is not None and len(seen) == len(frames[frame].point_visible):
-                frames[frame] = replace(
-                    frames[frame], point_visible=np.array(seen, dtype=np.bool_)
-                )
+                frames[frame] = replace(frames[frame], point_visible=np.array(seen, dtype=np.bool_))
     return frames
 
 
@@ -325,9 +319,7 @@ def _track(shot: _Shot, name: str) -> Mapping[int, TrackFrame]:
 # ---- what to look at -----------------------------------------------------------------------
 
 
-def _notes(
-    shot: _Shot, shapes: Mapping[str, Shape], review: ReviewConfig
-) -> dict[int, FrameNote]:
+def _notes(shot: _Shot, shapes: Mapping[str, Shape], review: ReviewConfig) -> dict[int, FrameNote]:
     """Flags reconsidered: what an artist drew or approved needs no look, the rest by its error."""
     raw, standing = shot.raw, shot.standing
     decided = {

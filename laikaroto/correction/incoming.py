@@ -106,9 +106,7 @@ def read_incoming(
         data = path.read_bytes() if path.is_file() else b""
     except OSError as error:
         raise CorrectionError(f"{path}: cannot be read: {error.strerror or error}") from error
-    reference = FileReference(
-        name=path.name, format=name, sha256=hashlib.sha256(data).hexdigest()
-    )
+    reference = FileReference(name=path.name, format=name, sha256=hashlib.sha256(data).hexdigest())
     if name == "json":
         return _from_roto(parse_roto(data, origin=str(path)), reference)
     if name not in FORMATS:

@@ -133,9 +133,7 @@ def track_places(record: Record) -> Iterator[tuple[Place, TrackEntry]]:
             yield (name, int(frame)), entry
 
 
-def _held(
-    before: Held | None, entry: ShapeEntry | TrackEntry, record: Record
-) -> Held:
+def _held(before: Held | None, entry: ShapeEntry | TrackEntry, record: Record) -> Held:
     said = entry.model_dump(exclude_none=True)
     if before is None:
         return Held(
@@ -166,4 +164,3 @@ def _active(
     found = {number for held in (*shapes.values(), *tracks.values()) for number in held.records}
     found |= {number for places in locked for number, _ in places.values()}
     return tuple(sorted(found))
-

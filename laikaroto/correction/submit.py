@@ -104,9 +104,7 @@ class _Sorting:
             self.own |= set(unseen)
             return True
         self.conflicts.append(
-            Conflict(
-                what=place[0], frame=place[1], record=unseen[-1], kept=self.keep or "none"
-            )
+            Conflict(what=place[0], frame=place[1], record=unseen[-1], kept=self.keep or "none")
         )
         return self.keep != "theirs"
 
@@ -170,9 +168,7 @@ def record_changes(
     met: list[Meeting] = []
 
     def make(log: Log) -> dict[str, Any] | None:
-        meeting = meet(
-            changes, stand(log.records), origin, keep=keep, tolerance_px=tolerance_px
-        )
+        meeting = meet(changes, stand(log.records), origin, keep=keep, tolerance_px=tolerance_px)
         met.append(meeting)
         refuse_locked(meeting, log)
         if meeting.conflicts and keep is None:
@@ -213,9 +209,7 @@ def refuse_locked(meeting: Meeting, log: Log) -> None:
     )
 
 
-def describe_conflicts(
-    meeting: Meeting, log: Log, origin: Origin, *, recorded: bool = True
-) -> str:
+def describe_conflicts(meeting: Meeting, log: Log, origin: Origin, *, recorded: bool = True) -> str:
     """What two artists disagree on, and what can be done."""
     lines = []
     for name in dict.fromkeys(conflict.what for conflict in meeting.conflicts):

@@ -173,9 +173,7 @@ def _record(
     path: Path, changes: Changes, origin: Origin, call: Call
 ) -> tuple[Record | None, Meeting]:
     if not call.dry_run:
-        return record_changes(
-            path, changes, origin, keep=call.keep, tolerance_px=call.tolerance_px
-        )
+        return record_changes(path, changes, origin, keep=call.keep, tolerance_px=call.tolerance_px)
     log = read_log(path)
     meeting = meet(
         changes, stand(log.records), origin, keep=call.keep, tolerance_px=call.tolerance_px
@@ -235,9 +233,7 @@ def _compared_version(
             f"{incoming.reference.name}: does not say which version it was made from, and its "
             f"drawings do not tell ({counted} of {best[1]} alike); say --from-version"
         )
-    return order[0], (
-        f"{best[0]} of {best[1]} drawings are as in it, {second[0]} as in {order[1]}"
-    )
+    return order[0], (f"{best[0]} of {best[1]} drawings are as in it, {second[0]} as in {order[1]}")
 
 
 def _draw_the_same(one: Roto, other: Roto) -> bool:
@@ -282,4 +278,3 @@ def _notes(
             "only keyed frames are taken as drawn; frames between keys follow by propagation"
         )
     return notes
-

@@ -47,9 +47,7 @@ class _Records(JobView):
 
 def over_by_records(view: JobView) -> JobState | None:
     """State of a job that its records alone show to be over; None if they do not."""
-    own = _Records(
-        state=view.state, card=view.card, steering=view.steering, attempts=view.attempts
-    )
+    own = _Records(state=view.state, card=view.card, steering=view.steering, attempts=view.attempts)
     steps = own.steps(released=True, with_tasks=False)
     found, _ = judge_job(steps, ended=view.steering.ended)
     return found if found in _ENDS else None

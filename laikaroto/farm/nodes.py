@@ -199,9 +199,7 @@ def run_companion(call: Call, *, rank: int, host: str) -> int:
 
 
 class _Companion:
-    def __init__(
-        self, call: Call, rank: int, events: queue.SimpleQueue[tuple[str, Any]]
-    ) -> None:
+    def __init__(self, call: Call, rank: int, events: queue.SimpleQueue[tuple[str, Any]]) -> None:
         self._call, self._rank, self._events = call, rank, events
         self._mercy: float | None = None  # monotonic time until which a stopped payload may go on
 

@@ -262,9 +262,7 @@ def _requirements(wanted: Any, nodes: int) -> Requirements:
         if not fine:
             asked = ", ".join([*(attribute.anyOf or ()), *(attribute.allOf or ())])
             impossible.append(f"{attribute.name} {asked} (here: {here})")
-    return Requirements(
-        cpus=cpus, memory_mib=memory, nodes=nodes, impossible=tuple(impossible)
-    )
+    return Requirements(cpus=cpus, memory_mib=memory, nodes=nodes, impossible=tuple(impossible))
 
 
 def _attributes() -> dict[str, str]:

@@ -220,9 +220,7 @@ class RecordedEngine(RecordedJobs[V]):
             f"again; see its log, then run 'laikaroto farm verify --queue {self.name}'"
         )
 
-    def _reconcile_all(
-        self, names: Sequence[str], *, new: Collection[str] = ()
-    ) -> dict[str, int]:
+    def _reconcile_all(self, names: Sequence[str], *, new: Collection[str] = ()) -> dict[str, int]:
         """Bring the farm in line with jobs, several at once, those that others need first.
 
         The farm is asked as seldom as can be, because it answers for all its thousands of jobs:

@@ -135,8 +135,11 @@ class JobView(ABC):
                 done.add(step.name)
             found.append(
                 StepStatus(
-                    name=step.name, needs=step.needs, counts=counts,
-                    progress=step_progress(counts, partial), tasks=tuple(tasks),
+                    name=step.name,
+                    needs=step.needs,
+                    counts=counts,
+                    progress=step_progress(counts, partial),
+                    tasks=tuple(tasks),
                 )  # fmt: skip
             )
         return tuple(found)

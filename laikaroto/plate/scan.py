@@ -57,9 +57,7 @@ def scan_digest(scan: Scan, frames: Iterable[int] | None = None) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _scan_folder(
-    folder: str, start: str, form: str, tail: str
-) -> dict[int, tuple[int, int]]:
+def _scan_folder(folder: str, start: str, form: str, tail: str) -> dict[int, tuple[int, int]]:
     """All plates of one folder; ``form`` is how frame numbers are written there, as ``04d``."""
     found: dict[int, tuple[int, int]] = {}
     before, after = len(start), -len(tail) if tail else None

@@ -49,9 +49,7 @@ class Chart:
     bottom: int = HEIGHT - _BOTTOM
 
 
-def line_chart(
-    title: str, series: Sequence[Series], *, spans: Sequence[Span] = ()
-) -> Chart | None:
+def line_chart(title: str, series: Sequence[Series], *, spans: Sequence[Span] = ()) -> Chart | None:
     """A chart with time in seconds along x and a logarithmic y axis.
 
     Errors and losses fall by orders of magnitude: on a plain axis the start would hide the

@@ -266,9 +266,7 @@ def _open_course(
         "augmentations": settings.augmentations,
         "losses": settings.losses,
     }
-    course = open_course(
-        run, report, choices=choices, peers=peers, processes_here=processes_here
-    )
+    course = open_course(run, report, choices=choices, peers=peers, processes_here=processes_here)
     return course, package
 
 
@@ -278,9 +276,7 @@ def _train(course: Course, package: models.ModelPackage | None, report: Report) 
 
     settings, peers, source = course.settings, course.peers, None
     if package is not None and peers.leads:  # the others take what process 0 has
-        source = open_source(
-            package, course.template.character, settings.held_out, course.folder
-        )
+        source = open_source(package, course.template.character, settings.held_out, course.folder)
 
     def started(start: Start) -> None:
         text = "starting"

@@ -30,9 +30,7 @@ class Redo:
 
     def word(self) -> str:
         """As job parameters hold it."""
-        return "-".join(
-            [*(["force"] if self.force else []), "stale" if self.stale else "all"]
-        )
+        return "-".join([*(["force"] if self.force else []), "stale" if self.stale else "all"])
 
 
 def parse_redo(text: str) -> Redo | None:

@@ -262,9 +262,7 @@ def mattes(
         report((count + 1) / len(chosen), f"frame {frame}: {len(layers)} mattes")
 
 
-def publish(
-    show: Show, *, shot: str, character: str, run: Path, report: Report
-) -> str | None:
+def publish(show: Show, *, shot: str, character: str, run: Path, report: Report) -> str | None:
     """Make the job's result the next version of the shot; done twice, it is one version.
 
     Returns:

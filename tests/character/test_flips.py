@@ -178,9 +178,7 @@ def test_an_end_behind_the_head_that_no_file_calls_hidden_is_no_flip(rotos: list
 
 def test_a_backwards_frame_is_found_where_no_file_says_what_is_hidden(rotos: list[Roto]) -> None:
     rotos[1] = reverse(all_points_visible(rotos[1]), "seam_R", [1004])
-    assert [(f.shot, f.what, f.frames) for f in check_flips(rotos)] == [
-        ("tr02", "seam_R", (1004,))
-    ]
+    assert [(f.shot, f.what, f.frames) for f in check_flips(rotos)] == [("tr02", "seam_R", (1004,))]
 
 
 def all_points_visible(roto: Roto) -> Roto:

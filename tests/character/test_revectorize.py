@@ -336,7 +336,6 @@ def test_real_roto_of_a_film_is_held_by_the_films_own_numbers_of_points() -> Non
 
 def test_a_redrawn_contour_is_carried_onto_the_points_of_a_drawing() -> None:
 
-
     truth, _ = read_truth()
     for name, turn in (("mouth", 3), ("seam_L", 0)):
         shape = truth.shapes[name]

@@ -56,6 +56,7 @@ def correct(laikaroto: Run, show: Show) -> Run:
 
     return run
 
+
 #: points of a mouth in an order that no artist draws
 TANGLED = [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7]
 

@@ -56,9 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], float]:
     return set_to
 
 
-def has_learned(
-    show: Show, character: str = "hero", version: str = "v001", **fields: Any
-) -> None:
+def has_learned(show: Show, character: str = "hero", version: str = "v001", **fields: Any) -> None:
     """Let a model of a character have learned what there is."""
     path = show.models_folder(character) / version / "model.json"
     info = ModelInfo.model_validate_json(path.read_text())

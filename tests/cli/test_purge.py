@@ -63,9 +63,7 @@ def run_job(show: Show, engine: Engine, tmp_path: Path, **settings: Any) -> str:
 
 
 def serve(show: Show) -> None:
-    Supervisor(
-        queue=show.queue("local"), state=show.queue_state("local"), until_idle=True
-    ).run()
+    Supervisor(queue=show.queue("local"), state=show.queue_state("local"), until_idle=True).run()
 
 
 def rows(engine: Engine) -> dict[str, int]:

@@ -320,9 +320,7 @@ def test_faults_of_an_artists_file_come_all_at_once(
 def test_names_of_the_characters_table(laikaroto, sample_configs: Path, tmp_path: Path) -> None:
     laikaroto("truth", "import", "hero", FILES[0], "--configs", sample_configs)
     config = sample_configs / "characters/hero.yaml"
-    text = config.read_text().replace(
-        "names: {}  ", "names: {leftEye: eye_L, garbage: null}  "
-    )
+    text = config.read_text().replace("names: {}  ", "names: {leftEye: eye_L, garbage: null}  ")
     config.write_text(text)
 
     def rename(shapes: dict[str, Any]) -> dict[str, Any]:
@@ -346,9 +344,7 @@ def test_frames_without_a_plate_are_refused_unless_limited(
 
     def with_tail(shapes: dict[str, Any]) -> dict[str, Any]:
         return {
-            name: dataclasses.replace(
-                shape, frames={**shape.frames, 1050: shape.frames[1008]}
-            )
+            name: dataclasses.replace(shape, frames={**shape.frames, 1050: shape.frames[1008]})
             for name, shape in shapes.items()
         }
 
@@ -379,9 +375,7 @@ def test_options_that_cannot_be(
     assert ran.code == 2 and text in ran.err, ran.err
 
 
-def test_a_file_of_no_known_shot_or_format(
-    laikaroto, sample_configs: Path, tmp_path: Path
-) -> None:
+def test_a_file_of_no_known_shot_or_format(laikaroto, sample_configs: Path, tmp_path: Path) -> None:
     file = _artist_nk(tmp_path, "tr02").rename(tmp_path / "final_v3.nk")
     ran = laikaroto("truth", "import", "hero", file, "--configs", sample_configs)
     assert ran.code == 1 and "unknown shot 'final_v3'" in ran.err and "--shot" in ran.err
@@ -391,9 +385,7 @@ def test_a_file_of_no_known_shot_or_format(
     assert ran.code == 2 and "cannot tell its format by its name" in ran.err
 
 
-def test_a_marked_frame_makes_the_template(
-    laikaroto, sample_configs: Path, tmp_path: Path
-) -> None:
+def test_a_marked_frame_makes_the_template(laikaroto, sample_configs: Path, tmp_path: Path) -> None:
     file = _artist_nk(tmp_path, "tr02", _shapes(lambda shapes: shapes))
     common = ("truth", "import", "hero", file, "--configs", sample_configs)
     ran = laikaroto(*common, "--mark", "1099")

@@ -59,9 +59,7 @@ def edited(
     """A roto with some frames of a shape changed."""
     old = roto.shapes[shape]
     new = {frame: change(old.frames[frame]) for frame, change in frames.items()}
-    return replace(
-        roto, shapes={**roto.shapes, shape: replace(old, frames={**old.frames, **new})}
-    )
+    return replace(roto, shapes={**roto.shapes, shape: replace(old, frames={**old.frames, **new})})
 
 
 def moved(by: tuple[float, float]) -> Callable[[ShapeFrame], ShapeFrame]:

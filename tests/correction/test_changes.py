@@ -123,7 +123,7 @@ def test_tracking_points_are_compared(base: Roto) -> None:
     name, track = next(iter(base.tracks.items()))
     x, y = track[1004].xy
     tracks = {name: {1003: track[1003], 1004: TrackFrame(xy=(x + 2, y), visible=True)}}
-    found = changes(base, replace(file_of(base, ()  or (1001,)), shapes={}, tracks=tracks))
+    found = changes(base, replace(file_of(base, () or (1001,)), shapes={}, tracks=tracks))
     assert list(found.tracks[name]) == [1004]
     assert found.tracks[name][1004].xy == [pytest.approx(x + 2), pytest.approx(y)]
 

@@ -25,10 +25,7 @@ BODY = document(
     parameters={"Shot": "ev100", "Character": "hero"}, submitted=1.0, started=2.0, ended=3.0,
     tasks={"succeeded": 3, "failed": 1}, failed=[("predict/3", "no plate 1007")],
 )  # fmt: skip
-QUICK = (
-    "from laikaroto.farm import notices; notices._DELAY_S = 0.05\n"
-    "ledger.RETRY_DELAY_S = 0.05\n"
-)
+QUICK = "from laikaroto.farm import notices; notices._DELAY_S = 0.05\nledger.RETRY_DELAY_S = 0.05\n"
 
 
 @pytest.fixture

@@ -118,9 +118,7 @@ def test_what_attempts_mean(
 
 def test_card_and_steering_round_trip(tmp_path: Path) -> None:
     bundle = job(stamp(tmp_path, name="a", tasks="1-5"), stamp(tmp_path, "x", name="b"), name="j")
-    card = new_card(
-        bundle, plan_job(bundle, where="test"), digest="d", threads=2, timeout_s=9.0
-    )
+    card = new_card(bundle, plan_job(bundle, where="test"), digest="d", threads=2, timeout_s=9.0)
     folder = tmp_path / "jobs" / "j"
     write_card(folder, card)
     read = read_card(tmp_path, "j")

@@ -99,9 +99,7 @@ def test_a_task_is_run_once(runner: Runner, tmp_path: Path) -> None:
     ("code", "allowed", "answers"),
     [(75, 2, ["again 75", "failed 1", "failed 1"]), (3, 2, ["failed 3"]), (78, 2, ["failed 78"])],
 )
-def test_answers_to_the_farm(
-    runner: Runner, code: int, allowed: int, answers: list[str]
-) -> None:
+def test_answers_to_the_farm(runner: Runner, code: int, allowed: int, answers: list[str]) -> None:
     task = runner.submit(job(step("s", f"raise SystemExit({code})"), attempts=allowed))
     assert [runner.run(task) for _ in answers] == answers
     assert len(task.attempts()) == min(len(answers), allowed)

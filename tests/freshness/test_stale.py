@@ -307,9 +307,7 @@ def memo(show: Show) -> Path:
     return show.work_folder("freshness") / "hero.json"
 
 
-def test_what_was_read_once_is_not_read_again(
-    show: Show, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_read_once_is_not_read_again(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(show, 1001)
     before = inspect_shots(show, CHARACTER)
     text = memo(show).read_bytes()

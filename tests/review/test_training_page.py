@@ -115,7 +115,7 @@ def test_what_sets_a_frame_apart_and_what_would_teach_most_is_said(
     )
     page = write_training_page(report, tmp_path / "report")
     text = page.read_text()
-    assert '1. <b>ev01</b> 1003' in text and "4 of 9 points are hidden" in text
+    assert "1. <b>ev01</b> 1003" in text and "4 of 9 points are hidden" in text
     section = text[text.index("Frames that would teach most") :]
     assert re.findall(r"(\d)\. <b>(ev07 v00\d)</b> (\d+)", section) == [
         ("1", "ev07 v002", "1002"), ("2", "ev07 v001", "1001"),

@@ -281,9 +281,7 @@ def test_what_is_known_behind_the_puppet_goes_the_way_of_the_picture(
     monkeypatch.setattr(module, "vary", lambda sample, *_: seen.append(sample) or sample)
     count = len(values)
     same = np.arange(count)
-    mirror = Mirror(
-        same, np.zeros(count, bool), np.column_stack([same, same]), np.zeros(count)
-    )
+    mirror = Mirror(same, np.zeros(count, bool), np.column_stack([same, same]), np.zeros(count))
     dataset = Dataset([example], tracks=2, crop_px=128, finder=FINDER, mirror=mirror)
     with ThreadPoolExecutor(1) as pool:
         batch = dataset.batch((1, 1), 12, pool)

@@ -43,9 +43,7 @@ def test_a_character_without_tracking_points_is_trained_and_drawn(
     assert bare.tracks == ()
     show.template_file(CHARACTER).unlink()
     write_template(show.template_file(CHARACTER), bare)
-    run_steps(
-        show, show.work_folder("train"), "prepare", "train", "evaluate", "package", "promote"
-    )
+    run_steps(show, show.work_folder("train"), "prepare", "train", "evaluate", "package", "promote")
     assert current_version(show.models_folder(CHARACTER)) == "v001"
     ran = laikaroto("infer", "a1", "--configs", show.configs.folder)
     assert ran.code == 0, ran.err

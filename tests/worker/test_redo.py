@@ -118,5 +118,3 @@ def test_the_farms_command_takes_it(show: Show, tmp_path: Path) -> None:
     assert "openjd_status: published" not in ran.stdout
     ran = worker("check", "--redo", "sometimes")
     assert ran.returncode == 2 and "openjd_fail" in ran.stdout
-
-

@@ -187,9 +187,7 @@ class DeadlineEngine(Engine):
         found = self._call("get_job", jobId=number)
         steps = self._steps(card, number, with_tasks=with_tasks)
         target = found.get("targetTaskRunStatus")
-        state, reason = judge_job(
-            steps, paused=target == "SUSPENDED", ended=target == "CANCELED"
-        )
+        state, reason = judge_job(steps, paused=target == "SUSPENDED", ended=target == "CANCELED")
         if found["lifecycleStatus"].endswith("FAILED"):
             reason = found["lifecycleStatusMessage"]
         return JobStatus(
@@ -215,15 +213,16 @@ class DeadlineEngine(Engine):
             tasks = self._tasks(plan, number, step["stepId"]) if listed and step else ()
             found.append(
                 StepStatus(
-                    name=plan.name, needs=plan.needs, counts=counts,
-                    progress=step_progress(counts, 0.0), tasks=tuple(t for _, t in tasks),
+                    name=plan.name,
+                    needs=plan.needs,
+                    counts=counts,
+                    progress=step_progress(counts, 0.0),
+                    tasks=tuple(t for _, t in tasks),
                 )  # fmt: skip
             )
         return tuple(found)
 
-    def _tasks(
-        self, plan: StepPlan, number: str, step_id: str
-    ) -> list[tuple[str, TaskStatus]]:
+    def _tasks(self, plan: StepPlan, number: str, step_id: str) -> list[tuple[str, TaskStatus]]:
         """Identifier and status of every task of a step, in the order of the plan."""
         order = {tuple(sorted(values.items())): i for i, values in enumerate(plan.tasks)}
         found: list[tuple[str, TaskStatus]] = []

@@ -285,9 +285,7 @@ class Slot:
         assert self._running is not None
         order, self._running = self._running.order, None
         if self._log is not None:
-            close_log(
-                self._log, f"task {message or ('done' if exit_code == 0 else outcome.value)}"
-            )
+            close_log(self._log, f"task {message or ('done' if exit_code == 0 else outcome.value)}")
             self._log = None
         record = {"outcome": outcome.value, "exit_code": exit_code, "message": message}
         path = result_file(

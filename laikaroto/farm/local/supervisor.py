@@ -321,9 +321,7 @@ class Supervisor:
                 if slot.work is not None and slot.work.token == kill.token:
                     slot.ending = kill.outcome
                     if slot.hunt is None:
-                        self._order(
-                            slot, kind="kill", token=kill.token, outcome=kill.outcome.value
-                        )
+                        self._order(slot, kind="kill", token=kill.token, outcome=kill.outcome.value)
 
     # ---- leaving --------------------------------------------------------------------------
 

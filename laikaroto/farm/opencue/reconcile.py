@@ -118,9 +118,7 @@ def _change(view: View, **changes: object) -> None:
     write_launches(view.state, view.card.settings.name, view.launches)
 
 
-def _wire(
-    cuebot: Cuebot, view: View, layers: Mapping[str, str], waits_for: Sequence[View]
-) -> None:
+def _wire(cuebot: Cuebot, view: View, layers: Mapping[str, str], waits_for: Sequence[View]) -> None:
     """Let the first layers wait for every layer of the jobs this one needs, and for no other.
 
     Not for jobs as such: when a job is killed, OpenCue sets free what waits for the job.

@@ -24,9 +24,7 @@ def refusal(
         wanted: what it asks for.
         threads: CPUs every task of the queue gets at least.
     """
-    faults = lacking(
-        cluster.hosts, wanted, threads=threads, most_nodes=cluster.most_nodes
-    )
+    faults = lacking(cluster.hosts, wanted, threads=threads, most_nodes=cluster.most_nodes)
     limit = None if settings.time_limit is None else parse_duration(settings.time_limit)
     if limit is not None and cluster.time_limit_s is not None and limit > cluster.time_limit_s:
         faults.append(

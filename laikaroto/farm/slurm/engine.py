@@ -70,9 +70,7 @@ class SlurmEngine(RecordedEngine[View]):
         return parse_duration(self._settings.stop_before)
 
     def _refusal(self, step: str, wanted: Requirements) -> str | None:
-        return refusal(
-            self._slurm.cluster(), self._settings, step, wanted, threads=self.threads
-        )
+        return refusal(self._slurm.cluster(), self._settings, step, wanted, threads=self.threads)
 
     def _views(self, names: Sequence[str], *, untold: Collection[str] = ()) -> dict[str, View]:
         rows: dict[str, list[Row]] | None = None

@@ -86,9 +86,7 @@ def _reconcile(
 ) -> int:
     number = 0
     outside = [key for other in upstream for key in other.unfinished()]
-    blocked = any(
-        key not in other.live for other in upstream for key in other.unfinished()
-    )
+    blocked = any(key not in other.live for other in upstream for key in other.unfinished())
     for step in view.card.steps:
         inside = _unfinished(view, ((n, i) for n in step.needs for i in _indices(view, n)))
         waits = _waits(view, inside, upstream if outside else (), blocked)
@@ -110,9 +108,7 @@ def _unfinished(view: View, keys: Iterable[Key]) -> list[Key]:
     return [key for key in keys if not view.state_of(key)[0].done]
 
 
-def _waits(
-    view: View, inside: Sequence[Key], upstream: Sequence[View], blocked: bool
-) -> Waits:
+def _waits(view: View, inside: Sequence[Key], upstream: Sequence[View], blocked: bool) -> Waits:
     if blocked or any(key not in view.live for key in inside):
         return Waits(blocked=True)
     ids = _ids(view, inside)
@@ -197,9 +193,7 @@ def _remember(view: View, sent: Sent) -> None:
     view.sent[:] = [*former, sent]
 
 
-def _options(
-    settings: SlurmSettings, view: View, step: StepPlan, dependency: str
-) -> list[str]:
+def _options(settings: SlurmSettings, view: View, step: StepPlan, dependency: str) -> list[str]:
     card, steering = view.card, view.steering
     wanted = step.requirements
     folder = job_folder(view.state, card.settings.name)

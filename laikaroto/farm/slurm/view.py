@@ -114,9 +114,7 @@ class View(JobView):
     over: dict[Key, Row] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, state: Path, card: Card, steering: Steering, rows: Iterable[Row]
-    ) -> View:
+    def of(cls, state: Path, card: Card, steering: Steering, rows: Iterable[Row]) -> View:
         """Put together what Slurm (``rows`` of this job) and the records say.
 
         Rows are to be asked for before this reads the records, never after: a task that ended
@@ -127,9 +125,7 @@ class View(JobView):
             state=state, card=card, steering=steering, sent=read_sent(state, name),
             attempts=attempts_of(state, card),
         )  # fmt: skip
-        retired = {
-            (item.array, item.step, index) for item in view.sent for index in item.retired
-        }
+        retired = {(item.array, item.step, index) for item in view.sent for index in item.retired}
         for row in sorted(rows, key=lambda row: row.array):
             _, _, step, offset = row.comment.split(":")
             for local in row.tasks:

@@ -99,9 +99,7 @@ def test_cuebot_is_not_there(
     assert second.cpus == 2  # the other one answers
 
 
-def test_hosts_of_the_environment(
-    make: Any, cue: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hosts_of_the_environment(make: Any, cue: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUEBOT_HOSTS", f"127.0.0.1:{cue.port}")
     assert make(cuebot=()).obstacle() == ""
 

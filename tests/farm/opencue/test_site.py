@@ -108,9 +108,7 @@ def test_paused_and_preferred_by_a_wrangler(
     site: Site, engine: OpenCueEngine, wait: Any, tmp_path: Path
 ) -> None:
     started, gate = tmp_path / "started", tmp_path / "gate"
-    name = engine.submit(
-        job(hold(started, gate), stamp(tmp_path / "o", "x", needs=("hold",)))
-    ).job
+    name = engine.submit(job(hold(started, gate), stamp(tmp_path / "o", "x", needs=("hold",)))).job
     until(lambda: lines(started), "runs")
     wrangle(site, name, "job.pause(); job.setPriority(91)")
     gate.touch()
@@ -157,9 +155,7 @@ def test_retried_by_a_wrangler(
     assert lines(out) == ["x"] and engine.status(name).steps[0].tasks[0].attempt == 2
 
 
-def test_eaten_by_a_wrangler(
-    site: Site, engine: OpenCueEngine, wait: Any, tmp_path: Path
-) -> None:
+def test_eaten_by_a_wrangler(site: Site, engine: OpenCueEngine, wait: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     name = engine.submit(
         job(
@@ -232,9 +228,7 @@ def test_cancel_reaches_a_task_that_rqd_cannot(
     assert lines(saved) == ["saved"]
 
 
-def test_a_killed_runner_is_started_again(
-    engine: OpenCueEngine, wait: Any, tmp_path: Path
-) -> None:
+def test_a_killed_runner_is_started_again(engine: OpenCueEngine, wait: Any, tmp_path: Path) -> None:
     started, gate = tmp_path / "started", tmp_path / "gate"
     name = engine.submit(job(hold(started, gate))).job
     until(lambda: lines(started), "runs")

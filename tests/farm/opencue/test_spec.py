@@ -106,9 +106,7 @@ def test_what_a_layer_asks_for() -> None:
 
 
 def test_a_step_that_is_done_is_left_out_and_waited_for_no_more() -> None:
-    card = card_of(
-        stamp(Path("out"), "x", name="first"), stamp(Path("out"), "y", needs=("first",))
-    )
+    card = card_of(stamp(Path("out"), "x", name="first"), stamp(Path("out"), "y", needs=("first",)))
     made = Book(["kubo"]).launch(spec_of(card, tasks={"stamp": frozenset({0})}))
     assert [frame.state for frame in made.frames()] == [WAITING]
 

@@ -111,8 +111,14 @@ class Cluster:
         )
         self.conf.write_text(
             _CONF.format(
-                host=host, port=ports[0], root=root, user=current_user(), nodes=nodes, more=more,
-                memory=memory, scheduler=scheduler,
+                host=host,
+                port=ports[0],
+                root=root,
+                user=current_user(),
+                nodes=nodes,
+                more=more,
+                memory=memory,
+                scheduler=scheduler,
             )  # fmt: skip
         )
 

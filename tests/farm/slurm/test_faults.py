@@ -351,9 +351,7 @@ def test_a_submission_asks_squeue_once_and_doubles_nothing(
     assert len(found) == 8 and set(found.values()) == {1}
     for name in names:
         engine.cancel(name)
-    assert {status.state for status in engine.wait(names, timeout_s=LONG_S)} == {
-        JobState.CANCELLED
-    }
+    assert {status.state for status in engine.wait(names, timeout_s=LONG_S)} == {JobState.CANCELLED}
 
 
 def test_unknown_partition_and_missing_programs_are_told(

@@ -47,16 +47,21 @@ with open(sys.argv[1], 'a') as out:
 """
 """All ranks meet by the file they are told; each leaves a line."""
 
-FAILS = TOGETHER + """
+FAILS = (
+    TOGETHER
+    + """
 if rank == 1 and attempt == '1':
     code = int(sys.argv[2])
     os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
 while attempt == '1':
     time.sleep(0.05)
 """
+)
 """Rank 1 ends its first attempt so; the others would wait for ever."""
 
-POLITE = TOGETHER + """
+POLITE = (
+    TOGETHER
+    + """
 import signal
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
@@ -67,6 +72,7 @@ if ended:
     open(sys.argv[4], 'a').write(f'{rank}\\n')
     sys.exit(75)
 """
+)
 """Each runs until the gate is there; asked to end, it notes that, and exits 75."""
 
 
