@@ -37,6 +37,8 @@ TANGENT = 2.2
 UNSEEN = 5.0
 #: Standard deviation of nearness: how much larger what is a head nearer looks.
 NEARNESS = 0.05
+#: The same once the lens of a shot is known.
+ONE_LENS = 0.002
 #: Degrees of freedom of errors (Student's t): now and then a point errs far more than it says.
 FREEDOM = 8.0
 _ROUNDS = 3  # of doubting what contradicts the rest
@@ -58,6 +60,16 @@ class Placed(NamedTuple):
     shares: FloatArray
 
 
+class Near(NamedTuple):
+    """What is known beforehand of the nearness of heads: mean, (F,) or of all; its deviation."""
+
+    mean: FloatArray | float = 0.0
+    spread: float = NEARNESS
+
+
+_UNKNOWN = Near()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ShapePrior:
     """A head in space; lengths are fractions of the larger extent of its points in a picture.
@@ -71,8 +83,17 @@ class ShapePrior:
     faces: FloatArray
     rest: FloatArray
 
-    def apply(self, predictions: Predictions, template: CharacterTemplate) -> Predictions:
-        """The most likely drawings, given what was predicted and how sure it is."""
+    def apply(
+        self, predictions: Predictions, template: CharacterTemplate, *, one_lens: bool = False
+    ) -> Predictions:
+        """The most likely drawings, given what was predicted and how sure it is.
+
+        Args:
+            predictions: to be brought to what is likely.
+            template: of the character.
+            one_lens: they are frames of one shot, taken with one lens that does not zoom; alone,
+                a frame hardly tells perspective from turn and expression.
+        """
         drawn = predictions.values
         side = np.ptp(drawn[..., :2], axis=1).max(axis=-1)
         somewhere = side > 0
@@ -87,12 +108,13 @@ class ShapePrior:
         chance = predictions.visible
         noise = noise / (chance + (1 - chance) / UNSEEN**2)
         curve = curve_directions(drawn, template)
-        doubt, placed = np.ones_like(noise), None
+        doubt, placed, near = np.ones_like(noise), None, _UNKNOWN
         for _ in range(_ROUNDS):
             across = noise * doubt + self.rest**2
             along = noise * doubt * ALONG**2 + self.rest**2
             weight = _weights(across, along, curve, tracks)
-            placed = place(self, goal, weight, placed or start(self, goal, weight))
+            placed = place(self, goal, weight, placed or start(self, goal, weight), near=near)
+            near = _through_one_lens(placed, scale[:, 0, 0]) if one_lens else near
             likely = project(self, placed)
             gap = goal[:, : drawn.shape[1]] - likely[:, : drawn.shape[1]]
             doubt = _doubt(gap, curve, noise + self.rest**2)
@@ -120,6 +142,15 @@ def from_places(found: FloatArray, tracks: int) -> FloatArray:
     values[:, tracks:, 2:4] = found[:, count : count + controls] - found[:, tracks:count]
     values[:, tracks:, 4:6] = found[:, count + controls :] - found[:, tracks:count]
     return values
+
+
+def _through_one_lens(placed: Placed, side: FloatArray) -> Near:
+    """Nearness of all frames of a shot from what each alone seems to have.
+
+    How large a head looks, over how near it is, is the focal length: the same in all of them.
+    """
+    size = np.maximum(placed.size * side, 1e-9)
+    return Near(size * np.median(placed.nearness / size), ONE_LENS)
 
 
 def _doubt(gap: FloatArray, curve: FloatArray, variance: FloatArray) -> FloatArray:
@@ -176,6 +207,7 @@ def place(
     weight: FloatArray,
     begin: Placed,
     *,
+    near: Near = _UNKNOWN,
     steps: int = _MOST_STEPS,
 ) -> Placed:
     """The likeliest heads: Levenberg-Marquardt, all frames at once.
@@ -185,18 +217,19 @@ def place(
         goal: (F, Q, 2) where places were seen.
         weight: (F, Q, 2, 2) inverse covariance of that.
         begin: where to start.
+        near: what is known of nearness beforehand.
         steps: at most.
     """
     placed, frames = begin, len(goal)
     damping = np.full(frames, 1e-6)
-    cost = _cost(prior, placed, goal, weight)
+    cost = _cost(prior, placed, goal, weight, near)
     for _ in range(steps):
-        left, right = _normal_equations(prior, placed, goal, weight)
+        left, right = _normal_equations(prior, placed, goal, weight, near)
         diagonal = np.einsum("fii->fi", left).copy()
         np.einsum("fii->fi", left)[:] += damping[:, None] * diagonal + 1e-9
         step = np.asarray(np.linalg.solve(left, right[..., None])[..., 0], np.float64)
         tried = _moved(placed, step)
-        reached = _cost(prior, tried, goal, weight)
+        reached = _cost(prior, tried, goal, weight, near)
         better = reached < cost
         gain = np.where(better, cost - reached, 0.0)
         placed = Placed(
@@ -212,16 +245,18 @@ def place(
     return placed
 
 
-def _cost(prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray) -> FloatArray:
+def _cost(
+    prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray, near: Near
+) -> FloatArray:
     """Twice the negative log likelihood of each frame, up to a constant: (F,)."""
     gap = goal - project(prior, placed)
     pulled = np.einsum("fqi,fqij,fqj->f", gap, weight, gap)
-    unlikely = (placed.shares**2).sum(axis=-1) + (placed.nearness / NEARNESS) ** 2
+    unlikely = (placed.shares**2).sum(axis=-1) + ((placed.nearness - near.mean) / near.spread) ** 2
     return np.asarray(pulled + unlikely)
 
 
 def _normal_equations(
-    prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray
+    prior: ShapePrior, placed: Placed, goal: FloatArray, weight: FloatArray, near: Near
 ) -> tuple[FloatArray, FloatArray]:
     """Left (F, 7 + K, 7 + K) and right sides (F, 7 + K) of a Gauss-Newton step.
 
@@ -229,12 +264,12 @@ def _normal_equations(
     """
     turned = _turned(prior, placed)
     frames, count = turned.shape[:2]
-    size, near = placed.size[:, None], placed.nearness[:, None]
-    away = 1 / (1 + near * turned[..., 2])
+    size, nearness = placed.size[:, None], placed.nearness[:, None]
+    away = 1 / (1 + nearness * turned[..., 2])
     seen = size[..., None] * turned[..., :2] * away[..., None]
     by_place = np.zeros((frames, count, 2, 3))
     by_place[..., 0, 0] = by_place[..., 1, 1] = size * away
-    by_place[..., 2] = -seen * (near * away)[..., None]
+    by_place[..., 2] = -seen * (nearness * away)[..., None]
     x, y, z = np.moveaxis(turned, -1, 0)
     cross = np.zeros((frames, count, 3, 3))
     cross[..., 0, 1], cross[..., 0, 2] = z, -y
@@ -255,10 +290,11 @@ def _normal_equations(
     left = pulled.transpose(0, 2, 1) @ flat
     gap = (goal - placed.centre[:, None] - seen).reshape(frames, 2 * count, 1)
     right = (pulled.transpose(0, 2, 1) @ gap)[..., 0]
-    likely = np.concatenate([placed.nearness[:, None] / NEARNESS**2, placed.shares], axis=1)
+    off = (placed.nearness - near.mean) / near.spread**2
+    likely = np.concatenate([off[:, None], placed.shares], axis=1)
     right[:, 6:] -= likely
     diagonal = np.einsum("fii->fi", left)
-    diagonal[:, 6] += 1 / NEARNESS**2
+    diagonal[:, 6] += 1 / near.spread**2
     diagonal[:, 7:] += 1.0
     return left, right
 

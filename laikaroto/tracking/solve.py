@@ -86,7 +86,8 @@ def solve_shot(
     """
     poses = find_holds(predictions)
     merged = merge_holds(predictions, poses)
-    settled = settle(merged if prior is None else prior.apply(merged, template), template)
+    likely = merged if prior is None else prior.apply(merged, template, one_lens=True)
+    settled = settle(likely, template)
     present = is_present(settled)
     limit = error_limit(review, plate.width)
     trust = calibration or ErrorCalibration()

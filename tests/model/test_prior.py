@@ -100,6 +100,26 @@ def test_a_point_that_is_sure_but_contradicts_all_others_is_doubted(
     assert doubted < 0.4 * taken_along()
 
 
+def test_one_lens_tells_perspective_from_turn_and_expression() -> None:
+    rng = np.random.default_rng(5)
+    size = rng.uniform(0.8, 1.2, 16)
+    true = Placed(
+        Rotation.from_euler("yxz", rng.normal(0, [20, 8, 5], (16, 3)), degrees=True).as_matrix(),
+        size,
+        rng.normal(0, 0.3, (16, 2)),
+        0.06 * size,
+        rng.normal(0, 0.7, (16, len(PRIOR.faces))),
+    )
+    right = perfect(TRUTH, TEMPLATE)
+    values = from_places(project(PRIOR, true) * 400.0 + 500.0, len(TEMPLATE.tracks))
+    right = replace(right, values=values, error_px=np.full(right.error_px.shape, 2.0))
+    noise = np.zeros_like(values)
+    noise[..., :2] = rng.normal(0, 2.0, noise[..., :2].shape)
+    noisy = replace(right, values=values + noise)
+    alone = mean_gap(PRIOR.apply(noisy, TEMPLATE), right)
+    assert mean_gap(PRIOR.apply(noisy, TEMPLATE, one_lens=True), right) < 0.99 * alone
+
+
 def test_it_does_not_matter_where_and_how_large_the_head_is() -> None:
     right = replace(perfect(TRUTH, TEMPLATE), error_px=np.full((16, 114), 1.0))
     moved = right.values * 3.0
