@@ -106,7 +106,7 @@ def test_everything_that_is_imported_is_declared() -> None:
             *PROJECT["project"]["optional-dependencies"]["keypoints"],
             *PROJECT["project"]["optional-dependencies"]["deadline"],
             *PROJECT["project"]["optional-dependencies"]["opencue"],
-        ]  # fmt: skip
+        ]
     }
     used: set[str] = set()
     for path in (TOP / "laikaroto").rglob("*.py"):

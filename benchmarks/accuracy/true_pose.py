@@ -12,13 +12,11 @@ import numpy as np
 from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.model.prior import (
-    Placed,
     ShapePrior,
     from_places,
-    place,
+    place_evenly,
     places,
     project,
-    start,
 )
 
 #: How exactly heads are laid over drawings, as a fraction of the head: the truth's own accuracy.
@@ -40,13 +38,8 @@ def with_true_pose(
     middle = truth[..., :2].mean(axis=1)[:, None]
     side = np.ptp(truth[..., :2], axis=1).max(axis=-1)[:, None, None]
     goal, aim = ((places(values, tracks) - middle) / side for values in (drawn, truth))
-    own, true = _placed(prior, goal), _placed(prior, aim)
+    own, true = (place_evenly(prior, heads, _ERROR) for heads in (goal, aim))
     left = goal - project(prior, own)
     moved = project(prior, true._replace(shares=own.shares))
     found = from_places((moved + left) * side + middle, tracks)
     return np.asarray(found)
-
-
-def _placed(prior: ShapePrior, goal: FloatArray) -> Placed:
-    weight = np.broadcast_to(np.eye(2) / _ERROR**2, (*goal.shape, 2))
-    return place(prior, goal, weight, start(prior, goal, weight))

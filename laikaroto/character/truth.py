@@ -81,7 +81,7 @@ def check_truth(
                 text=f"drawn on {size[0]}x{size[1]}, the plates are "
                 f"{plate_size[0]}x{plate_size[1]}",
                 remedy="draw it on the full-size plates",
-            )  # fmt: skip
+            )
         )
     return sorted(faults, key=lambda fault: fault.severity)
 

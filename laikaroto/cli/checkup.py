@@ -64,7 +64,7 @@ def examine(configs: Path) -> list[Finding]:
             state="ok",
             found=f"show {show.configs.show.name}, {len(show.configs.characters)} characters, "
             f"{len(show.configs.queues)} queues",
-        )  # fmt: skip
+        )
     )
     checks: tuple[Callable[[Show], Iterator[Finding]], ...] = (
         _check_plates, _check_characters, _check_queues, _check_disk,

@@ -16,6 +16,20 @@ queue_option = click.option(
     "--queue", "queue", metavar="Q", help="Queue; may be left out where there is only one."
 )
 
+not_before_option = click.option(
+    "--not-before",
+    "not_before",
+    metavar="TIME",
+    help="Start no earlier: 20:00 or 2030-01-31T20:00, local time.",
+)
+
+priority_option = click.option(
+    "--priority",
+    type=click.IntRange(0, 100),
+    metavar="0-100",
+    help="Higher goes first. Default: the queue's own.",
+)
+
 
 def pick_queue(show: Show, name: str | None) -> str:
     """Name of the queue to use: the named one, the only one, or ``local``.

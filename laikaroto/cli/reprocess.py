@@ -12,7 +12,7 @@ import click
 
 from laikaroto.cli.follow import check_success, wait_for
 from laikaroto.cli.options import common_options, print_json
-from laikaroto.cli.queues import open_queue, queue_option
+from laikaroto.cli.queues import not_before_option, open_queue, priority_option, queue_option
 from laikaroto.cli.status import find_statuses
 from laikaroto.cli.submit import Wishes, make_wishes, shot_bundle
 from laikaroto.errors import LaikarotoError, UsageError
@@ -137,6 +137,7 @@ def _send_singly(
 
 
 def _sent(one: ShotStatus, bundle: Bundle, answer: Submitted) -> Sent:
+    # not as the engine says: asked singly, it has what it took before it refused another
     return Sent(status=one, job=answer.job, existing=answer.job != bundle.settings.name)
 
 
@@ -179,18 +180,8 @@ def _frames(one: ShotStatus) -> tuple[int, ...]:
 @click.option("--wait", is_flag=True, help="Wait for the end; fail if a job fails.")
 @click.option("--dry-run", is_flag=True, help="Show which shots, and why; queue nothing.")
 @click.option("--paused", is_flag=True, help="Queue them, but start nothing yet.")
-@click.option(
-    "--not-before",
-    "not_before",
-    metavar="TIME",
-    help="Start no earlier: 20:00 or 2030-01-31T20:00, local time.",
-)
-@click.option(
-    "--priority",
-    type=click.IntRange(0, 100),
-    metavar="0-100",
-    help="Higher goes first. Default: the queue's own.",
-)
+@not_before_option
+@priority_option
 @queue_option
 @common_options
 def reprocess(

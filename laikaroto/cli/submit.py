@@ -19,7 +19,14 @@ import click
 
 from laikaroto.cli.follow import check_success, wait_for
 from laikaroto.cli.options import common_options, print_json
-from laikaroto.cli.queues import find_job, open_queue, pick_queue, queue_option
+from laikaroto.cli.queues import (
+    find_job,
+    not_before_option,
+    open_queue,
+    pick_queue,
+    priority_option,
+    queue_option,
+)
 from laikaroto.config import check_name, current_user, parse_duration
 from laikaroto.errors import UsageError
 from laikaroto.farm.bundle import Bundle, JobSettings, job_template, new_job_name
@@ -236,10 +243,8 @@ def _queueing_options(command: _F) -> _F:
         click.option("--after", multiple=True, metavar="JOB",
                      help="Start once this job has succeeded; may be repeated."),
         click.option("--paused", is_flag=True, help="Queue it, but start nothing yet."),
-        click.option("--not-before", "not_before", metavar="TIME",
-                     help="Start no earlier: 20:00 or 2030-01-31T20:00, local time."),
-        click.option("--priority", type=click.IntRange(0, 100), metavar="0-100",
-                     help="Higher goes first. Default: the queue's own."),
+        not_before_option,
+        priority_option,
         queue_option,
     ):  # fmt: skip
         command = option(command)

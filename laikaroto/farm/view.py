@@ -140,7 +140,7 @@ class JobView(ABC):
                     counts=counts,
                     progress=step_progress(counts, partial),
                     tasks=tuple(tasks),
-                )  # fmt: skip
+                )
             )
         return tuple(found)
 

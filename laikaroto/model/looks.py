@@ -21,7 +21,7 @@ from laikaroto.character.template import CharacterTemplate
 from laikaroto.coords import FloatArray
 from laikaroto.model.crop import Box, crop_matrix
 from laikaroto.model.mirror import Mirror
-from laikaroto.model.prior import curve_directions
+from laikaroto.model.prior import curve_directions, square_off
 
 
 class Look(NamedTuple):
@@ -109,10 +109,7 @@ def merge(looks: Sequence[Seen], template: CharacterTemplate) -> tuple[Seen, Flo
     every = np.stack([look.values for look in looks])
     values = every.mean(axis=0)
     curve = curve_directions(values[None], template)[0]
-    gap = every[..., :2] - values[:, :2]
-    across = gap[..., 0] * curve[:, 1] - gap[..., 1] * curve[:, 0]
-    has_way = (curve != 0).any(axis=1)
-    square = np.where(has_way, across**2, (gap**2).sum(axis=-1) / 2)
+    square = square_off(every[..., :2] - values[:, :2], curve)
     apart = np.sqrt(square.sum(axis=0) / max(len(looks) - 1, 1))
     return (
         Seen(

@@ -155,10 +155,7 @@ def _through_one_lens(placed: Placed, side: FloatArray) -> Near:
 
 def _doubt(gap: FloatArray, curve: FloatArray, variance: FloatArray) -> FloatArray:
     """How many times larger the variance of points (F, P) seems, by what they err (F, P, 2)."""
-    off = gap[..., 0] * curve[..., 1] - gap[..., 1] * curve[..., 0]
-    has_way = (curve != 0).any(axis=-1)
-    square = np.where(has_way, off**2, (gap**2).sum(axis=-1) / 2)
-    return np.asarray((FREEDOM + square / variance) / (FREEDOM + 1))
+    return np.asarray((FREEDOM + square_off(gap, curve) / variance) / (FREEDOM + 1))
 
 
 def _weights(across: FloatArray, along: FloatArray, curve: FloatArray, tracks: int) -> FloatArray:
@@ -199,6 +196,12 @@ def start(prior: ShapePrior, goal: FloatArray, weight: FloatArray) -> Placed:
         turn[i] = across, down, np.cross(across, down)
         size[i], centre[i] = np.sqrt((lengths**2).mean()), camera[:, 3]
     return Placed(turn, size, centre, np.zeros(frames), np.zeros((frames, len(prior.faces))))
+
+
+def place_evenly(prior: ShapePrior, goal: FloatArray, error: float) -> Placed:
+    """The likeliest heads where all places (F, Q, 2) are as exact: ``error`` of a head's extent."""
+    weight = np.broadcast_to(np.eye(2) / error**2, (*goal.shape, 2))
+    return place(prior, goal, weight, start(prior, goal, weight))
 
 
 def place(
@@ -325,6 +328,17 @@ def curve_directions(values: FloatArray, template: CharacterTemplate) -> FloatAr
         fixed = set(shape.corners) | (set() if shape.closed else {0, shape.count - 1})
         ahead[:, [first + i for i in sorted(fixed)]] = 0.0
     return np.asarray(ahead)
+
+
+def square_off(gap: FloatArray, curve: FloatArray) -> FloatArray:
+    """Squares (…, P) of how far points are off by gaps (…, P, 2), as an artist sees it.
+
+    Across the curve, whose directions (…, P, 2) are those of ``curve_directions``; in the mean of
+    both directions where there is none.
+    """
+    across = gap[..., 0] * curve[..., 1] - gap[..., 1] * curve[..., 0]
+    has_way = (curve != 0).any(axis=-1)
+    return np.where(has_way, across**2, (gap**2).sum(axis=-1) / 2)
 
 
 def write_prior(folder: Path, prior: ShapePrior) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from laikaroto.coords import FloatArray
-from laikaroto.model.prior import Placed, ShapePrior, place, places, project, start
+from laikaroto.model.prior import Placed, ShapePrior, place, place_evenly, places, project
 from laikaroto.training.relief import factorise
 
 #: Numbers of faces to choose from.
@@ -119,8 +119,7 @@ def _left_out(
 
 
 def _nearest(prior: ShapePrior, goal: FloatArray, error: float) -> FloatArray:
-    weight = np.broadcast_to(np.eye(2) / error**2, (*goal.shape, 2))
-    return project(prior, place(prior, goal, weight, start(prior, goal, weight)))
+    return project(prior, place_evenly(prior, goal, error))
 
 
 def _explain(

@@ -205,12 +205,12 @@ def write_render(
     matrix = fit_similarity(mean[known], values[known, :2])
     box = box_around(mean @ matrix[:, :2].T + matrix[:, 2])
     colour, scale = reduce_plate(light, box, crop_px)
-    thin, _ = reduce_plate(np.repeat(alpha[..., None], 3, axis=2), box, crop_px)
+    thin, _ = reduce_plate(alpha, box, crop_px)
     write_arrays(
         path,
         {
             "colour": encode_log(colour).astype(np.float16),
-            "alpha": thin[..., 0].astype(np.float16),
+            "alpha": thin.astype(np.float16),
             "scale": scale,
             "values": values,
             "known": known,

@@ -95,9 +95,8 @@ def _published_before(parent: Path, info: models.ModelInfo) -> str | None:
     own = info.model_dump(exclude=other_host)
     for version in reversed(versions(parent)):
         try:
-            text = (parent / version / "model.json").read_text(encoding="utf-8")
-            other = models.ModelInfo.model_validate_json(text)
-        except (OSError, ValueError):
+            other = models.read_info(parent / version)
+        except ModelError:
             continue  # damaged: not ours to judge here
         if other.model_dump(exclude=other_host) == own:
             return version

@@ -82,7 +82,7 @@ def job(*steps: dict[str, Any], name: str | None = None, **settings: Any) -> Bun
                 "priority": 50,
                 "attempts": 3,
                 **settings,
-            }  # fmt: skip
+            }
         ),
     )
 

@@ -218,7 +218,7 @@ class DeadlineEngine(Engine):
                     counts=counts,
                     progress=step_progress(counts, 0.0),
                     tasks=tuple(t for _, t in tasks),
-                )  # fmt: skip
+                )
             )
         return tuple(found)
 

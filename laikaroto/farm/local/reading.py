@@ -153,7 +153,7 @@ def _statuses(
                 counts=found,
                 progress=(done + partial[row["id"]]) / max(1, sum(found.values())),
                 tasks=tuple(tasks[row["id"]]) if tasks else (),
-            )  # fmt: skip
+            )
         )
     upstream = _Upstream(db)
     return tuple(_job(row, queue, steps[row["id"]], upstream) for row in rows)

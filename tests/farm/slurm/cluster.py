@@ -119,7 +119,7 @@ class Cluster:
                 more=more,
                 memory=memory,
                 scheduler=scheduler,
-            )  # fmt: skip
+            )
         )
 
     # ---- daemons --------------------------------------------------------------------------
